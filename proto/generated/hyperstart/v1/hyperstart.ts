@@ -187,6 +187,7 @@ export interface Request {
     | { $case: 'setClock'; value: SetClock }
     | { $case: 'shutdown'; value: Shutdown }
     | { $case: 'configureNetwork'; value: ConfigureNetwork }
+    | { $case: 'getFile'; value: GetFile }
     | undefined;
 }
 
@@ -201,6 +202,7 @@ export interface Response {
     | { $case: 'state'; value: StateResult }
     | { $case: 'mountVolume'; value: MountVolumeResult }
     | { $case: 'configureSandbox'; value: ConfigureSandboxResult }
+    | { $case: 'getFile'; value: GetFileResult }
     | undefined;
 }
 
@@ -338,6 +340,22 @@ export interface File {
 
 export interface RemoveFiles {
   setId: string;
+}
+
+/**
+ * Reads back a regular file of a set that a container may have written (the termination log), also after the container's end.
+ * Never follows a link. ERROR_NOT_FOUND: no such set or file.
+ */
+export interface GetFile {
+  setId: string;
+  /** relative, as in File.path */
+  path: string;
+  /** the last so many bytes of it; at most 65536 */
+  maxBytes: number;
+}
+
+export interface GetFileResult {
+  data: Buffer;
 }
 
 export interface CreateContainer {
@@ -1945,6 +1963,9 @@ export const Request: MessageFns<Request> = {
       case 'configureNetwork':
         ConfigureNetwork.encode(message.operation.value, writer.uint32(226).fork()).join();
         break;
+      case 'getFile':
+        GetFile.encode(message.operation.value, writer.uint32(234).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2155,6 +2176,14 @@ export const Request: MessageFns<Request> = {
             };
             continue;
           }
+          case 29: {
+            if (tag !== 234) {
+              break;
+            }
+
+            message.operation = { $case: 'getFile', value: GetFile.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2327,6 +2356,12 @@ export const Request: MessageFns<Request> = {
         }
         break;
       }
+      case 'getFile': {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: 'getFile', value: GetFile.fromPartial(object.operation.value) };
+        }
+        break;
+      }
     }
     return message;
   },
@@ -2365,6 +2400,9 @@ export const Response: MessageFns<Response> = {
         break;
       case 'configureSandbox':
         ConfigureSandboxResult.encode(message.result.value, writer.uint32(122).fork()).join();
+        break;
+      case 'getFile':
+        GetFileResult.encode(message.result.value, writer.uint32(130).fork()).join();
         break;
     }
     return writer;
@@ -2456,6 +2494,14 @@ export const Response: MessageFns<Response> = {
             };
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.result = { $case: 'getFile', value: GetFileResult.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2520,6 +2566,12 @@ export const Response: MessageFns<Response> = {
             $case: 'configureSandbox',
             value: ConfigureSandboxResult.fromPartial(object.result.value),
           };
+        }
+        break;
+      }
+      case 'getFile': {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: 'getFile', value: GetFileResult.fromPartial(object.result.value) };
         }
         break;
       }
@@ -3930,6 +3982,140 @@ export const RemoveFiles: MessageFns<RemoveFiles> = {
   fromPartial(object: DeepPartial<RemoveFiles>): RemoveFiles {
     const message = createBaseRemoveFiles();
     message.setId = object.setId ?? '';
+    return message;
+  },
+};
+
+function createBaseGetFile(): GetFile {
+  return { setId: '', path: '', maxBytes: 0 };
+}
+
+export const GetFile: MessageFns<GetFile> = {
+  encode(message: GetFile, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.setId !== '') {
+      writer.uint32(10).string(message.setId);
+    }
+    if (message.path !== '') {
+      writer.uint32(18).string(message.path);
+    }
+    if (message.maxBytes !== 0) {
+      writer.uint32(24).uint32(message.maxBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetFile {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetFile();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.setId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.maxBytes = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetFile>): GetFile {
+    return GetFile.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetFile>): GetFile {
+    const message = createBaseGetFile();
+    message.setId = object.setId ?? '';
+    message.path = object.path ?? '';
+    message.maxBytes = object.maxBytes ?? 0;
+    return message;
+  },
+};
+
+function createBaseGetFileResult(): GetFileResult {
+  return { data: Buffer.alloc(0) };
+}
+
+export const GetFileResult: MessageFns<GetFileResult> = {
+  encode(message: GetFileResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.data.length !== 0) {
+      writer.uint32(10).bytes(message.data);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetFileResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetFileResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetFileResult>): GetFileResult {
+    return GetFileResult.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetFileResult>): GetFileResult {
+    const message = createBaseGetFileResult();
+    message.data = object.data ?? Buffer.alloc(0);
     return message;
   },
 };
