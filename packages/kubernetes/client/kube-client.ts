@@ -53,6 +53,8 @@ export interface ListOptions {
   readonly resourceVersion?: string;
   readonly limit?: number;
   readonly continue?: string;
+  /** Ask for apiVersion, kind and metadata only; a server that cannot answers whole objects. */
+  readonly metadataOnly?: boolean;
 }
 
 export type WatchEvent<T> =
@@ -64,13 +66,18 @@ export type WatchEvent<T> =
  * AlreadyExists, Conflict, Invalid, Forbidden, Expired (410), Unavailable (no connection) ...; details.status holds the Status.
  */
 export interface KubeClient extends AsyncDisposable {
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the caller says the kind
   get<T extends KubeObject>(resource: Resource, key: ObjectKey): Promise<T>;
   list<T extends KubeObject>(
     resource: Resource,
     options?: ListOptions,
   ): Promise<{ items: T[]; resourceVersion: string; continue?: string }>;
   create<T extends KubeObject>(resource: Resource, object: T, subresource?: string): Promise<T>;
-  update<T extends KubeObject>(resource: Resource, object: T, subresource?: 'status' | 'scale'): Promise<T>;
+  update<T extends KubeObject>(
+    resource: Resource,
+    object: T,
+    subresource?: 'status' | 'scale' | 'finalize',
+  ): Promise<T>;
   patch<T extends KubeObject>(
     resource: Resource,
     key: ObjectKey,
@@ -88,6 +95,8 @@ export interface KubeClient extends AsyncDisposable {
       readonly propagationPolicy?: string;
     },
   ): Promise<void>;
+  /** A path of the server that is not an object of a known kind: discovery, /healthz, /version. Text that is not JSON comes as a string. */
+  getPath(path: string): Promise<unknown>;
   /** One watch connection; ends when the server ends it, throws Expired when the version is too old. */
   watch<T extends KubeObject>(
     resource: Resource,
@@ -102,7 +111,11 @@ export interface Informer<T extends KubeObject> extends AsyncDisposable {
   start(): Promise<void>;
   get(key: string): T | undefined; // 'namespace/name', or 'name' for cluster-scoped kinds
   list(): T[];
-  /** `old` undefined: added; `current` undefined: deleted. */
+  /** Objects for which the index function of that name answered the value. An index that was not declared: Invalid. */
+  byIndex(index: string, value: string): T[];
+  /** The first list is in. */
+  readonly synced: boolean;
+  /** `old` undefined: added; `current` undefined: deleted. What is known already is told to a late handler at once. */
   onChange(
     handler: (change: {
       readonly key: string;
@@ -110,4 +123,18 @@ export interface Informer<T extends KubeObject> extends AsyncDisposable {
       readonly current: T | undefined;
     }) => void,
   ): void;
+}
+
+/** 'namespace/name', or 'name' for an object without a namespace. */
+export function keyOf(object: {
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+}): string {
+  const { namespace, name } = object.metadata;
+  return namespace === undefined || namespace === '' ? name : `${namespace}/${name}`;
+}
+
+/** The reverse of keyOf. */
+export function parseKey(key: string): ObjectKey {
+  const slash = key.indexOf('/');
+  return slash < 0 ? { name: key } : { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
 }
