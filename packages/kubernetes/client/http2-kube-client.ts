@@ -97,11 +97,11 @@ class Http2KubeClient implements KubeClient {
     };
   }
 
-  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the caller says the kind
   async get<T extends KubeObject>(resource: Resource, key: ObjectKey): Promise<T> {
     return await this.#call<T>({ method: 'GET', path: pathOf(resource, key) });
   }
 
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the caller says the kind
   async list<T extends KubeObject>(
     resource: Resource,
     options: ListOptions = {},

@@ -66,8 +66,8 @@ export type WatchEvent<T> =
  * AlreadyExists, Conflict, Invalid, Forbidden, Expired (410), Unavailable (no connection) ...; details.status holds the Status.
  */
 export interface KubeClient extends AsyncDisposable {
-  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the caller says the kind
   get<T extends KubeObject>(resource: Resource, key: ObjectKey): Promise<T>;
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the caller says the kind
   list<T extends KubeObject>(
     resource: Resource,
     options?: ListOptions,
