@@ -53,7 +53,7 @@ export interface StoreWatch extends AsyncIterable<StoreEvent> {
 /**
  * Keys and values with the revision semantics of etcd: one counter, each write takes the next number, every read says of which
  * revision it is, and what changed after a kept revision can be watched. Keys are paths such as `/pods/default/nginx`; a prefix
- * should end with `/`. Writes are on disk before they are acknowledged.
+ * is empty or ends with `/` (else Invalid). Writes are on disk before they are acknowledged.
  */
 export interface Store extends AsyncDisposable {
   /** Undefined when the key is not there. Sees every acknowledged write. */
