@@ -17,10 +17,15 @@ import { addVolume } from './commands/volume.ts';
 const program = new Command('hypernetes')
   .description('Kubernetes where every pod is its own virtual machine and every tenant its own network')
   .addOption(
-    new Option('--data-dir <directory>', 'where the installation keeps its state').env('HYPERNETES_DATA_DIR').default('/var/lib/hypernetes'),
+    new Option('--data-dir <directory>', 'where the installation keeps its state')
+      .env('HYPERNETES_DATA_DIR')
+      .default('/var/lib/hypernetes'),
   )
   .showHelpAfterError()
-  .addHelpText('after', '\nExample:\n  sudo ./hypernetes up && export KUBECONFIG=$(./hypernetes kubeconfig) && kubectl get nodes\n');
+  .addHelpText(
+    'after',
+    '\nExample:\n  sudo ./hypernetes up && export KUBECONFIG=$(./hypernetes kubeconfig) && kubectl get nodes\n',
+  );
 
 addUp(program);
 addTest(program);

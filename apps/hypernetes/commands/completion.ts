@@ -11,7 +11,10 @@ interface CompletionEntry {
 export function completionEntries(command: Command, path = ''): readonly CompletionEntry[] {
   const visible = command.createHelp().visibleCommands(command);
   const options = command.createHelp().visibleOptions(command);
-  const words = [...visible.map((child) => child.name()), ...options.flatMap((option) => (option.long == null ? [] : [option.long]))];
+  const words = [
+    ...visible.map((child) => child.name()),
+    ...options.flatMap((option) => (option.long == null ? [] : [option.long])),
+  ];
   return [
     { path, words },
     ...visible
@@ -22,7 +25,9 @@ export function completionEntries(command: Command, path = ''): readonly Complet
 
 /** A bash completion script; zsh reads it through bashcompinit. */
 export function bashCompletion(program: Command): string {
-  const cases = completionEntries(program).map((entry) => `    '${entry.path}') words='${entry.words.join(' ')}' ;;`);
+  const cases = completionEntries(program).map(
+    (entry) => `    '${entry.path}') words='${entry.words.join(' ')}' ;;`,
+  );
   return `_hypernetes() {
   local path='' word words=''
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
@@ -44,7 +49,10 @@ export function addCompletion(program: Command): void {
     .description('print a shell completion script')
     .addHelpText('after', '\nExample:\n  source <(./hypernetes completion bash)\n')
     .action((shell: string) => {
-      if (shell !== 'bash' && shell !== 'zsh') throw new PlatformError('Invalid', `shell "${shell}": must be bash or zsh`);
-      console.log((shell === 'zsh' ? 'autoload -U +X bashcompinit && bashcompinit\n' : '') + bashCompletion(program));
+      if (shell !== 'bash' && shell !== 'zsh')
+        throw new PlatformError('Invalid', `shell "${shell}": must be bash or zsh`);
+      console.log(
+        (shell === 'zsh' ? 'autoload -U +X bashcompinit && bashcompinit\n' : '') + bashCompletion(program),
+      );
     });
 }

@@ -1,6 +1,11 @@
 import { credentials } from '@grpc/grpc-js';
 import { clientOptions, unixAddress } from '@hypernetes/foundation/grpc';
-import { IdentityClient, InformationClient, NetworksClient, VolumesClient } from '@hypernetes/proto/kubestack';
+import {
+  IdentityClient,
+  InformationClient,
+  NetworksClient,
+  VolumesClient,
+} from '@hypernetes/proto/kubestack';
 import type { Installation } from '../config/installation.ts';
 
 export interface KubestackClients extends Disposable {

@@ -28,7 +28,10 @@ export function parseSize(text: string): bigint {
   const match = /^([1-9][0-9]*)(|K|M|G|T|Ki|Mi|Gi|Ti)$/.exec(text);
   const unit = sizeUnits[match?.[2] ?? '?'];
   if (match?.[1] === undefined || unit === undefined) {
-    throw new PlatformError('Invalid', `size "${text}": must be a whole number with an optional suffix K, M, G, T, Ki, Mi, Gi or Ti, e.g. 1Gi`);
+    throw new PlatformError(
+      'Invalid',
+      `size "${text}": must be a whole number with an optional suffix K, M, G, T, Ki, Mi, Gi or Ti, e.g. 1Gi`,
+    );
   }
   return BigInt(match[1]) * unit;
 }

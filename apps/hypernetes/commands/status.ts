@@ -32,8 +32,12 @@ export function addStatus(program: Command): void {
       requireRoot('status');
       const installation = installationOf(command);
       const daemons = await daemonStatus(installation);
-      const cluster = daemons.find((daemon) => daemon.name === 'server')?.state === 'running' ? await clusterStatus(installation) : null;
-      if (options.json === true) console.log(JSON.stringify({ dataDir: installation.dataDir, daemons, cluster }, undefined, 2));
+      const cluster =
+        daemons.find((daemon) => daemon.name === 'server')?.state === 'running'
+          ? await clusterStatus(installation)
+          : null;
+      if (options.json === true)
+        console.log(JSON.stringify({ dataDir: installation.dataDir, daemons, cluster }, undefined, 2));
       else print(installation, daemons, cluster);
       process.exitCode = daemons.every((daemon) => daemon.state === 'running') ? 0 : 1;
     });
@@ -74,7 +78,10 @@ async function clusterStatus(installation: Installation): Promise<ClusterStatus>
   return {
     nodes: nodes.items.map((node) => ({
       name: node.metadata.name,
-      ready: node.status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') === true,
+      ready:
+        node.status?.conditions?.some(
+          (condition) => condition.type === 'Ready' && condition.status === 'True',
+        ) === true,
     })),
     pods: countBy(pods.items, (pod) => pod.status?.phase ?? 'Unknown'),
     isolation: countBy(
@@ -91,7 +98,11 @@ function describeCounts(counts: Readonly<Record<string, number>>): string {
   return parts.length === 0 ? 'none' : parts.join(', ');
 }
 
-function print(installation: Installation, daemons: readonly DaemonStatus[], cluster: ClusterStatus | null): void {
+function print(
+  installation: Installation,
+  daemons: readonly DaemonStatus[],
+  cluster: ClusterStatus | null,
+): void {
   console.log(
     formatTable(
       ['DAEMON', 'STATE', 'PID', 'SINCE'],

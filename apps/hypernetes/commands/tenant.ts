@@ -12,7 +12,10 @@ export function addTenant(program: Command): void {
     .argument('<name>', 'unique name')
     .option('--id <id>', 'identifier, as in Network.spec.tenantID (default: a new one)')
     .description('create a tenant')
-    .addHelpText('after', '\nExample:\n  sudo ./hypernetes tenant create demo --id 065f210a2ca9442aad898ab129426350\n')
+    .addHelpText(
+      'after',
+      '\nExample:\n  sudo ./hypernetes tenant create demo --id 065f210a2ca9442aad898ab129426350\n',
+    )
     .action(async (name: string, options: { id?: string }, command: Command) => {
       requireRoot('tenant create');
       using kubestack = connectKubestack(installationOf(command));
@@ -32,7 +35,11 @@ export function addTenant(program: Command): void {
     .action(async (options: { json?: boolean }, command: Command) => {
       requireRoot('tenant list');
       using kubestack = connectKubestack(installationOf(command));
-      const { tenants } = await callUnary(kubestack.identity.listTenants.bind(kubestack.identity), {}, 10_000);
+      const { tenants } = await callUnary(
+        kubestack.identity.listTenants.bind(kubestack.identity),
+        {},
+        10_000,
+      );
       printList(tenants, options.json === true, {
         ID: (item) => item.id,
         NAME: (item) => item.name,

@@ -24,7 +24,10 @@ export function addTest(program: Command): void {
         });
       }
       makeDirectories(installation);
-      await progress.step('guest kernel and hyperstart', async (note) => await assembleGuest(installation, note));
+      await progress.step(
+        'guest kernel and hyperstart',
+        async (note) => await assembleGuest(installation, note),
+      );
       process.exitCode = await runTests(options.only);
     });
 }

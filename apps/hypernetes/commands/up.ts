@@ -36,7 +36,10 @@ export function addUp(program: Command): void {
     .option('--registry-mirror <host=url>', 'pull images of a registry from a mirror (repeatable)', collect)
     .option('--api-port <port>', 'port of the Kubernetes API on 127.0.0.1 (default 6443)')
     .option('--kubelet-port <port>', 'port of the kubelet (default 10250)')
-    .addHelpText('after', '\nExample:\n  sudo ./hypernetes up --registry-mirror docker.io=http://127.0.0.1:5000\n')
+    .addHelpText(
+      'after',
+      '\nExample:\n  sudo ./hypernetes up --registry-mirror docker.io=http://127.0.0.1:5000\n',
+    )
     .action(async (options: UpOptions, command: Command) => {
       requireRoot('up');
       await up(installationOf(command), options);
@@ -52,16 +55,23 @@ export function mergeSettings(kept: Settings, options: UpOptions): Settings {
   return {
     ...kept,
     ...(options.accel === undefined ? {} : { accel: options.accel }),
-    ...(options.registryMirror === undefined ? {} : { registryMirrors: Object.fromEntries(options.registryMirror.map(parseMirror)) }),
+    ...(options.registryMirror === undefined
+      ? {}
+      : { registryMirrors: Object.fromEntries(options.registryMirror.map(parseMirror)) }),
     ...(options.apiPort === undefined ? {} : { apiPort: parsePort('--api-port', options.apiPort) }),
-    ...(options.kubeletPort === undefined ? {} : { kubeletPort: parsePort('--kubelet-port', options.kubeletPort) }),
+    ...(options.kubeletPort === undefined
+      ? {}
+      : { kubeletPort: parsePort('--kubelet-port', options.kubeletPort) }),
   };
 }
 
 function parseMirror(text: string): readonly [string, string] {
   const match = /^([^=\s]+)=(https?:\/\/\S+)$/.exec(text);
   if (match?.[1] === undefined || match[2] === undefined) {
-    throw new PlatformError('Invalid', `--registry-mirror "${text}": must be HOST=URL, e.g. docker.io=http://127.0.0.1:5000`);
+    throw new PlatformError(
+      'Invalid',
+      `--registry-mirror "${text}": must be HOST=URL, e.g. docker.io=http://127.0.0.1:5000`,
+    );
   }
   return [match[1], match[2]];
 }
@@ -88,13 +98,20 @@ async function up(installation: Installation, options: UpOptions): Promise<void>
   await saveSettings(installation, settings);
   await progress.step('certificates', async () => await preparePki(installation));
   await startAll(installation, settings, changed && kept !== undefined, progress);
-  await progress.step('node Ready', async (note) => await waitUntilNodeReady(installation, settings, 180_000, note));
+  await progress.step(
+    'node Ready',
+    async (note) => await waitUntilNodeReady(installation, settings, 180_000, note),
+  );
   printNext(installation, 'up');
 }
 
 async function everythingRuns(installation: Installation): Promise<boolean> {
-  const records = await Promise.all(daemonNames.map(async (name) => await findRunningDaemon(installation, name)));
-  return records.every((record) => record?.buildId === buildId()) && (await ensureGuestIsCurrent(installation));
+  const records = await Promise.all(
+    daemonNames.map(async (name) => await findRunningDaemon(installation, name)),
+  );
+  return (
+    records.every((record) => record?.buildId === buildId()) && (await ensureGuestIsCurrent(installation))
+  );
 }
 
 async function prepare(installation: Installation, progress: Progress): Promise<void> {
@@ -117,10 +134,13 @@ async function startAll(
   for (const name of daemonNames) {
     const running = await findRunningDaemon(installation, name);
     if (running !== undefined && running.buildId === buildId() && !settingsChanged) continue;
-    await progress.step(running === undefined ? `start ${name}` : `restart ${name} (pods go on)`, async () => {
-      await stopDaemon(installation, name);
-      await startDaemon(installation, settings, name);
-    });
+    await progress.step(
+      running === undefined ? `start ${name}` : `restart ${name} (pods go on)`,
+      async () => {
+        await stopDaemon(installation, name);
+        await startDaemon(installation, settings, name);
+      },
+    );
   }
 }
 
@@ -134,4 +154,3 @@ function printNext(installation: Installation, what: string): void {
   sudo ${self} status
 `);
 }
-

@@ -12,21 +12,30 @@ export function addVolume(program: Command): void {
     .command('create')
     .option('--id <id>', 'identifier, as in volumes[].cinder.volumeID (default: a new one)')
     .option('--name <name>', 'name for people', '')
-    .option('--tenant <id>', "the owning tenant (default: none yet; the first tenant that attaches it owns it)", '')
+    .option(
+      '--tenant <id>',
+      'the owning tenant (default: none yet; the first tenant that attaches it owns it)',
+      '',
+    )
     .requiredOption('--size <size>', 'size, e.g. 1Gi')
     .description('create a blank volume')
-    .addHelpText('after', '\nExample:\n  sudo ./hypernetes volume create --id 651b2a7b-683e-47e1-bdd6-e3c62e8f91c0 --size 1Gi\n')
-    .action(async (options: { id?: string; name: string; tenant: string; size: string }, command: Command) => {
-      requireRoot('volume create');
-      const sizeBytes = parseSize(options.size);
-      using kubestack = connectKubestack(installationOf(command));
-      const created = await callUnary(
-        kubestack.volumes.createVolume.bind(kubestack.volumes),
-        { id: options.id ?? '', name: options.name, tenantId: options.tenant, sizeBytes },
-        30_000,
-      );
-      console.log(`volume ${created.id} created, ${options.size}`);
-    });
+    .addHelpText(
+      'after',
+      '\nExample:\n  sudo ./hypernetes volume create --id 651b2a7b-683e-47e1-bdd6-e3c62e8f91c0 --size 1Gi\n',
+    )
+    .action(
+      async (options: { id?: string; name: string; tenant: string; size: string }, command: Command) => {
+        requireRoot('volume create');
+        const sizeBytes = parseSize(options.size);
+        using kubestack = connectKubestack(installationOf(command));
+        const created = await callUnary(
+          kubestack.volumes.createVolume.bind(kubestack.volumes),
+          { id: options.id ?? '', name: options.name, tenantId: options.tenant, sizeBytes },
+          30_000,
+        );
+        console.log(`volume ${created.id} created, ${options.size}`);
+      },
+    );
 
   volume
     .command('list')
@@ -48,7 +57,10 @@ export function addVolume(program: Command): void {
         TENANT: (item) => item.tenantId,
         SIZE: (item) => `${Number(item.sizeBytes) / 2 ** 20} MiB`,
         STATE: (item) => Volume_State[item.state].toLowerCase(),
-        'USED BY': (item) => (item.attachment?.pod === undefined ? '' : `${item.attachment.pod.namespace}/${item.attachment.pod.name}`),
+        'USED BY': (item) =>
+          item.attachment?.pod === undefined
+            ? ''
+            : `${item.attachment.pod.namespace}/${item.attachment.pod.name}`,
       });
     });
 

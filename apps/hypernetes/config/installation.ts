@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { networkInterfaces, hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -50,7 +50,10 @@ export function installationAt(dataDirOption: string | undefined): Installation 
   const runDir = isDefault ? '/run/hypernetes' : join(dataDir, 'run');
   // sun_path is 108 bytes (unix(7)); the longest socket name below the run folder has about 60.
   if (runDir.length > 48) {
-    throw new PlatformError('Invalid', `data directory ${dataDir}: the path is too long for unix sockets; use one of at most 44 characters`);
+    throw new PlatformError(
+      'Invalid',
+      `data directory ${dataDir}: the path is too long for unix sockets; use one of at most 44 characters`,
+    );
   }
   return {
     dataDir,
@@ -77,16 +80,23 @@ export async function saveSettings(installation: Installation, settings: Setting
 }
 
 export function makeDirectories(installation: Installation): void {
-  for (const directory of [installation.dataDir, installation.runDir, installation.logsDir, installation.pkiDir]) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-  }
-  // QEMU runs unprivileged and must reach its images below the data directory: search permission, nothing else.
-  mkdirSync(installation.cacheDir, { recursive: true, mode: 0o755 });
+  // Virtual machine monitors run unprivileged and open their own images below these two: search permission, not reading.
+  for (const directory of [installation.dataDir, installation.runDir]) makeDirectory(directory, 0o711);
+  for (const directory of [installation.logsDir, installation.pkiDir]) makeDirectory(directory, 0o700);
+  makeDirectory(installation.cacheDir, 0o755);
+}
+
+function makeDirectory(path: string, mode: number): void {
+  mkdirSync(path, { recursive: true });
+  chmodSync(path, mode);
 }
 
 /** The node's name: the host's, as a DNS label. */
 export function nodeName(): string {
-  const name = hostname().toLowerCase().replace(/[^a-z0-9.-]/g, '-').replace(/^[-.]+|[-.]+$/g, '');
+  const name = hostname()
+    .toLowerCase()
+    .replace(/[^a-z0-9.-]/g, '-')
+    .replace(/^[-.]+|[-.]+$/g, '');
   return name === '' ? 'node' : name;
 }
 
@@ -95,7 +105,9 @@ export function nodeAddress(): string {
   for (const [name, addresses] of Object.entries(networkInterfaces())) {
     // Our own uplinks are not the node's address.
     if (/^hn[0-9a-f]{0,4}u/.test(name)) continue;
-    const found = addresses?.find((address) => address.family === 'IPv4' && !address.internal && !address.address.startsWith('169.254.'));
+    const found = addresses?.find(
+      (address) => address.family === 'IPv4' && !address.internal && !address.address.startsWith('169.254.'),
+    );
     if (found !== undefined) return found.address;
   }
   return '127.0.0.1';

@@ -18,13 +18,19 @@ function recordPath(installation: Installation, name: DaemonName): string {
   return join(installation.runDir, `${name}.json`);
 }
 
-export async function readDaemonRecord(installation: Installation, name: DaemonName): Promise<DaemonRecord | undefined> {
+export async function readDaemonRecord(
+  installation: Installation,
+  name: DaemonName,
+): Promise<DaemonRecord | undefined> {
   const text = await readFileIfExists(recordPath(installation, name));
   return text === undefined ? undefined : (JSON.parse(text) as DaemonRecord);
 }
 
 /** The record of a daemon that runs, undefined when it does not. */
-export async function findRunningDaemon(installation: Installation, name: DaemonName): Promise<DaemonRecord | undefined> {
+export async function findRunningDaemon(
+  installation: Installation,
+  name: DaemonName,
+): Promise<DaemonRecord | undefined> {
   const record = await readDaemonRecord(installation, name);
   return record !== undefined && isAlive(record) ? record : undefined;
 }
@@ -33,7 +39,10 @@ export async function findRunningDaemon(installation: Installation, name: Daemon
 export async function recordThisDaemon(installation: Installation, name: DaemonName): Promise<void> {
   const other = await findRunningDaemon(installation, name);
   if (other !== undefined && other.pid !== process.pid) {
-    throw new PlatformError('AlreadyExists', `${name} already runs for ${installation.dataDir} as process ${other.pid}`);
+    throw new PlatformError(
+      'AlreadyExists',
+      `${name} already runs for ${installation.dataDir} as process ${other.pid}`,
+    );
   }
   const record: DaemonRecord = {
     pid: process.pid,
@@ -45,7 +54,11 @@ export async function recordThisDaemon(installation: Installation, name: DaemonN
 }
 
 /** SIGTERM, at most graceMs to end, then SIGKILL. Not running: success. */
-export async function stopDaemon(installation: Installation, name: DaemonName, graceMs = 12_000): Promise<void> {
+export async function stopDaemon(
+  installation: Installation,
+  name: DaemonName,
+  graceMs = 12_000,
+): Promise<void> {
   const record = await findRunningDaemon(installation, name);
   if (record !== undefined) await killProcess(record, graceMs);
   await rm(recordPath(installation, name), { force: true });

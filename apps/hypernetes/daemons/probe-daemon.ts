@@ -9,7 +9,11 @@ import { nodeAddress, type Installation, type Settings } from '../config/install
 import type { DaemonName } from './daemon-records.ts';
 
 /** Does the daemon answer on its contract? Errors mean no. */
-export async function probeDaemon(installation: Installation, settings: Settings, name: DaemonName): Promise<boolean> {
+export async function probeDaemon(
+  installation: Installation,
+  settings: Settings,
+  name: DaemonName,
+): Promise<boolean> {
   try {
     switch (name) {
       case 'kubestackd':
@@ -27,7 +31,11 @@ export async function probeDaemon(installation: Installation, settings: Settings
 }
 
 async function probeKubestackd(installation: Installation): Promise<boolean> {
-  const client = new InformationClient(unixAddress(installation.kubestackSocket), credentials.createInsecure(), clientOptions);
+  const client = new InformationClient(
+    unixAddress(installation.kubestackSocket),
+    credentials.createInsecure(),
+    clientOptions,
+  );
   try {
     await callUnary(client.getInformation.bind(client), {}, 2_000);
     return true;
@@ -37,7 +45,11 @@ async function probeKubestackd(installation: Installation): Promise<boolean> {
 }
 
 async function probeHyperd(installation: Installation): Promise<boolean> {
-  const client = new RuntimeServiceClient(unixAddress(installation.hyperdSocket), credentials.createInsecure(), clientOptions);
+  const client = new RuntimeServiceClient(
+    unixAddress(installation.hyperdSocket),
+    credentials.createInsecure(),
+    clientOptions,
+  );
   try {
     await callUnary(client.version.bind(client), { version: 'v1' }, 2_000);
     return true;
@@ -47,7 +59,12 @@ async function probeHyperd(installation: Installation): Promise<boolean> {
 }
 
 /** The HTTP status of a GET with the administrator's client certificate. */
-async function getStatus(installation: Installation, host: string, port: number, path: string): Promise<number | undefined> {
+async function getStatus(
+  installation: Installation,
+  host: string,
+  port: number,
+  path: string,
+): Promise<number | undefined> {
   const read = (file: string): Buffer => readFileSync(join(installation.pkiDir, file));
   return await new Promise((resolve, reject) => {
     const call = request(

@@ -11,7 +11,11 @@ import type { DaemonName } from './daemon-records.ts';
 const startTimeoutMs = 120_000;
 
 /** Starts a daemon in the background and waits until it answers; one that ends first is an error quoting its log. */
-export async function startDaemon(installation: Installation, settings: Settings, name: DaemonName): Promise<void> {
+export async function startDaemon(
+  installation: Installation,
+  settings: Settings,
+  name: DaemonName,
+): Promise<void> {
   const logFile = join(installation.logsDir, `${name}.log`);
   const bundle = join(repositoryRoot(), 'build', 'hypernetes.mjs');
   const identity = await spawnDetached(
@@ -20,14 +24,20 @@ export async function startDaemon(installation: Installation, settings: Settings
     { logFile },
   );
   try {
-    const outcome = await waitFor(`${name} to answer`, { timeoutMs: startTimeoutMs, intervalMs: 50 }, async () => {
-      if (!isAlive(identity)) return 'ended';
-      return (await probeDaemon(installation, settings, name)) ? 'answers' : undefined;
-    });
+    const outcome = await waitFor(
+      `${name} to answer`,
+      { timeoutMs: startTimeoutMs, intervalMs: 50 },
+      async () => {
+        if (!isAlive(identity)) return 'ended';
+        return (await probeDaemon(installation, settings, name)) ? 'answers' : undefined;
+      },
+    );
     if (outcome === 'ended') throw new PlatformError('Unavailable', `${name} ended at once`);
   } catch (error) {
     const tail = await lastLines(logFile, 10);
-    throw new PlatformError('Unavailable', `${name} did not start; the end of ${logFile}:\n${tail}`, { cause: error });
+    throw new PlatformError('Unavailable', `${name} did not start; the end of ${logFile}:\n${tail}`, {
+      cause: error,
+    });
   }
 }
 

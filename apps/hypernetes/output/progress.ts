@@ -15,7 +15,9 @@ export function createProgress(stream: NodeJS.WriteStream = process.stderr): Pro
       let frame = 0;
       const draw = (): void => {
         frame = (frame + 1) % frames.length;
-        stream.write(`\r\x1b[K${frames[frame] ?? ''} ${name}${note === '' ? '' : ` (${note})`} ${seconds(begin)}`);
+        stream.write(
+          `\r\x1b[K${frames[frame] ?? ''} ${name}${note === '' ? '' : ` (${note})`} ${seconds(begin)}`,
+        );
       };
       const timer = isTerminal ? setInterval(draw, 100) : undefined;
       try {
@@ -30,7 +32,9 @@ export function createProgress(stream: NodeJS.WriteStream = process.stderr): Pro
       }
       function finish(mark: string): void {
         clearInterval(timer);
-        stream.write(`${isTerminal ? '\r\x1b[K' : ''}${mark} ${name}${note === '' ? '' : ` (${note})`} ${seconds(begin)}\n`);
+        stream.write(
+          `${isTerminal ? '\r\x1b[K' : ''}${mark} ${name}${note === '' ? '' : ` (${note})`} ${seconds(begin)}\n`,
+        );
       }
     },
   };

@@ -1,6 +1,8 @@
 /** Rows as a table with columns as wide as their widest cell, the way kubectl prints. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)));
+  const widths = header.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)),
+  );
   return [header, ...rows]
     .map((row) =>
       row
@@ -18,7 +20,9 @@ export function printList<T extends object>(
   columns: Readonly<Record<string, (item: T) => string>>,
 ): void {
   if (json) {
-    console.log(JSON.stringify(items, (_key, value: unknown) => (typeof value === 'bigint' ? Number(value) : value), 2));
+    console.log(
+      JSON.stringify(items, (_key, value: unknown) => (typeof value === 'bigint' ? Number(value) : value), 2),
+    );
     return;
   }
   const titles = Object.keys(columns);

@@ -21,12 +21,19 @@ export async function findGuest(installation: Installation): Promise<GuestArtifa
 
 export async function ensureGuestIsCurrent(installation: Installation): Promise<boolean> {
   const guest = await findGuest(installation);
-  return guest !== undefined && [guest.kernel, guest.initramfs, guest.tools].every((file) => existsSync(file));
+  return (
+    guest !== undefined && [guest.kernel, guest.initramfs, guest.tools].every((file) => existsSync(file))
+  );
 }
 
 /** Fetches and unpacks the kernel, compiles hyperstart, packs the initramfs; quick when nothing changed. */
-export async function assembleGuest(installation: Installation, note: (text: string) => void): Promise<GuestArtifacts> {
-  await run(join(repositoryRoot(), 'guest', 'hyperkernel', 'assemble.sh'), [installation.cacheDir], { timeoutMs: 900_000 });
+export async function assembleGuest(
+  installation: Installation,
+  note: (text: string) => void,
+): Promise<GuestArtifacts> {
+  await run(join(repositoryRoot(), 'guest', 'hyperkernel', 'assemble.sh'), [installation.cacheDir], {
+    timeoutMs: 900_000,
+  });
   const guest = await findGuest(installation);
   if (guest === undefined) throw new PlatformError('Internal', 'guest assembly left no current.json');
   note(guest.kernelRelease);

@@ -45,8 +45,12 @@ function onPath(program: string): boolean {
 }
 
 export async function missingPackages(wanted: readonly DebianPackage[]): Promise<readonly string[]> {
-  const candidates = wanted.filter((entry) => entry.providedBy === undefined || !onPath(entry.providedBy)).map((entry) => entry.name);
-  const answer = await run('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Status}\\n', ...candidates], { allowExitCodes: [1] });
+  const candidates = wanted
+    .filter((entry) => entry.providedBy === undefined || !onPath(entry.providedBy))
+    .map((entry) => entry.name);
+  const answer = await run('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Status}\\n', ...candidates], {
+    allowExitCodes: [1],
+  });
   const installed = new Set(
     answer.stdout
       .toString('utf8')
@@ -69,13 +73,20 @@ export async function installPackages(names: readonly string[], logFile: string)
   if (ownPolicy) await writeFile(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
   const environment = { DEBIAN_FRONTEND: 'noninteractive' };
   try {
-    const update = await run('apt-get', ['update'], { timeoutMs: 300_000, env: environment, allowExitCodes: [100] });
+    const update = await run('apt-get', ['update'], {
+      timeoutMs: 300_000,
+      env: environment,
+      allowExitCodes: [100],
+    });
     const install = await run('apt-get', ['install', '-y', '--no-install-recommends', ...names], {
       timeoutMs: 1_200_000,
       env: environment,
       allowExitCodes: [100],
     });
-    await writeFile(logFile, Buffer.concat([update.stdout, Buffer.from(update.stderr), install.stdout, Buffer.from(install.stderr)]));
+    await writeFile(
+      logFile,
+      Buffer.concat([update.stdout, Buffer.from(update.stderr), install.stdout, Buffer.from(install.stderr)]),
+    );
     if (install.exitCode !== 0) {
       throw new PlatformError(
         'Precondition',

@@ -44,7 +44,10 @@ function stages(only: string | undefined): readonly Stage[] {
     { name: 'types', command: [bin('tsc'), '-p', 'tsconfig.json'] },
     { name: 'layers', command: [process.execPath, join('tools', 'check-layers.mjs')] },
     { name: 'lint', command: [bin('eslint'), '.'] },
-    { name: 'hyperstart unit tests (ASan, UBSan)', command: ['make', '-s', '-C', join('guest', 'hyperstart'), 'test'] },
+    {
+      name: 'hyperstart unit tests (ASan, UBSan)',
+      command: ['make', '-s', '-C', join('guest', 'hyperstart'), 'test'],
+    },
     ...suites,
   ];
 }
@@ -64,7 +67,9 @@ export async function runTests(only: string | undefined): Promise<number> {
     total.failed += counts.failed;
     total.skipped += counts.skipped;
     const seconds = ((Date.now() - begin) / 1000).toFixed(1);
-    summary.push(`${counts.failed === 0 ? 'ok  ' : 'FAIL'} ${stage.name}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped in ${seconds} s`);
+    summary.push(
+      `${counts.failed === 0 ? 'ok  ' : 'FAIL'} ${stage.name}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped in ${seconds} s`,
+    );
   }
   console.log(`\n${summary.join('\n')}\n`);
   console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
@@ -74,7 +79,11 @@ export async function runTests(only: string | undefined): Promise<number> {
 async function runStage(root: string, stage: Stage): Promise<number> {
   const [program, ...args] = stage.command;
   return await new Promise((resolve) => {
-    const child = spawnChild(program, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, FORCE_COLOR: '0' } });
+    const child = spawnChild(program, args, {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, FORCE_COLOR: '0' },
+    });
     child.on('error', (error) => {
       console.error(`${program}: ${error.message}`);
       resolve(127);
@@ -84,7 +93,8 @@ async function runStage(root: string, stage: Stage): Promise<number> {
 }
 
 async function countsOf(root: string, stage: Stage, exitCode: number, begin: number): Promise<Counts> {
-  if (stage.report === undefined) return { passed: exitCode === 0 ? 1 : 0, failed: exitCode === 0 ? 0 : 1, skipped: 0 };
+  if (stage.report === undefined)
+    return { passed: exitCode === 0 ? 1 : 0, failed: exitCode === 0 ? 0 : 1, skipped: 0 };
   try {
     const report = JSON.parse(await readFile(join(root, stage.report), 'utf8')) as {
       startTime: number;
