@@ -65,7 +65,7 @@ JSON
 main() {
   [ $# -eq 1 ] || fail "usage: assemble.sh <cacheDir>"
   mkdir -p "$1/guest/packages"
-  local output package inputs unpacked release work
+  local output package inputs unpacked release
   output=$(cd "$1/guest" && pwd)
   chmod 0755 "$output"
   exec 9>"$output/.lock"
@@ -75,7 +75,7 @@ main() {
   if is_current "$output/current.json" "$inputs"; then return; fi
 
   work=$(mktemp -d "$output/.work.XXXXXX")
-  trap 'rm -rf "$work"' EXIT
+  trap 'rm -rf "${work:-}"' EXIT
   unpacked=$(kernel_unpack "$package")
   release=$(kernel_release "$unpacked")
   make --no-print-directory -s -C "$repository/guest/hyperstart" BUILD="$work/build" "$work/build/hyperstart"

@@ -1,0 +1,3 @@
+// x
+#pragma once
+void process_reap(void);
