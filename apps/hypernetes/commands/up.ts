@@ -96,7 +96,7 @@ async function up(installation: Installation, options: UpOptions): Promise<void>
   const progress = createProgress();
   await prepare(installation, progress);
   await saveSettings(installation, settings);
-  await progress.step('certificates', async () => await preparePki(installation));
+  await progress.step('certificates', async () => await preparePki(installation, settings));
   await startAll(installation, settings, changed && kept !== undefined, progress);
   await progress.step(
     'node Ready',

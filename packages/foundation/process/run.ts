@@ -41,6 +41,9 @@ export async function run(
     const stop = (error: PlatformError): void => {
       failure ??= error;
       child.kill('SIGKILL');
+      // A grandchild may hold the pipes open: without our ends of them the child's own end is enough.
+      child.stdout.destroy();
+      child.stderr.destroy();
     };
     const timer = setTimeout(
       () =>

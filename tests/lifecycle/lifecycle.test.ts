@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { run } from '@hypernetes/foundation/process';
 import { TestInstallation } from '../fixtures/installation.ts';
-import { busyboxPod } from './_cluster.ts';
+import { busyboxPod } from '../e2e/_cluster.ts';
 
 /** What an installation could leave on a host. */
 async function inventory(): Promise<Readonly<Record<string, readonly string[]>>> {

@@ -1,0 +1,15 @@
+import { startKubestackd } from '@hypernetes/kubestack/server';
+import type { Installation, Settings } from '../config/installation.ts';
+
+/** The tenant infrastructure service. */
+export async function runKubestackd(
+  installation: Installation,
+  _settings: Settings,
+): Promise<AsyncDisposable> {
+  return await startKubestackd({
+    dataDir: installation.dataDir,
+    runDir: installation.runDir,
+    instancePrefix: installation.instancePrefix,
+    socketPath: installation.kubestackSocket,
+  });
+}
