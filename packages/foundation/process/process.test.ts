@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tmpdir } from 'node:os';
 import { describe, expect, it } from 'vitest';
+import { waitFor } from '../lifecycle/index.ts';
 import { isAlive, killProcess, run, runText, spawnDetached, startTimeOf } from './index.ts';
 
 describe('run', () => {
@@ -31,12 +32,16 @@ describe('process identity', () => {
     try {
       const logFile = join(folder, 'log');
       const identity = await spawnDetached('sh', ['-c', 'echo started; exec sleep 60'], { logFile });
+      await waitFor(
+        'its first line',
+        { timeoutMs: 5_000, intervalMs: 5 },
+        async () => (await readFile(logFile, 'utf8')) === 'started\n',
+      );
       expect(isAlive(identity)).toBe(true);
       expect(isAlive({ ...identity, startTime: '1' })).toBe(false);
       await killProcess(identity, 1_000);
       expect(isAlive(identity)).toBe(false);
       expect(await startTimeOf(identity.pid)).toBeUndefined();
-      expect(await readFile(logFile, 'utf8')).toBe('started\n');
     } finally {
       await rm(folder, { recursive: true });
     }
