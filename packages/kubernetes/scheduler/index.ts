@@ -1,0 +1,1 @@
+export { startScheduler, type SchedulerOptions } from './scheduler.ts';
