@@ -48,7 +48,7 @@ export function handleServerStream<Request, Response>(
     pump(call, work(call.request, abort.signal), abort.signal).then(
       () => call.end(),
       (thrown: unknown) => {
-        if (!abort.signal.aborted) call.destroy(Object.assign(new Error(), toStatus(thrown, log, method)));
+        if (!abort.signal.aborted) call.emit('error', toStatus(thrown, log, method));
       },
     );
   };
