@@ -12,4 +12,3 @@ generate() { # file, extra options
 generate cri/runtime/v1/api.proto ,outputServices=grpc-js
 generate kubestack/v1/kubestack.proto ,outputServices=grpc-js
 generate hyperstart/v1/hyperstart.proto ,outputServices=none
-npx prettier --log-level warn --write "$out"

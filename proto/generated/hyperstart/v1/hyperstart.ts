@@ -5,11 +5,11 @@
 // source: hyperstart/v1/hyperstart.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 
-export const protobufPackage = 'hyperstart.v1';
+export const protobufPackage = "hyperstart.v1";
 
-export const protobufFileName = 'hyperstart/v1/hyperstart.proto';
+export const protobufFileName = "hyperstart/v1/hyperstart.proto";
 
 /**
  * hyperstart.v1: the contract between hyperd (host) and hyperstart (PID 1 of a pod's virtual machine).
@@ -57,23 +57,23 @@ export enum ErrorCode {
 
 export interface HostMessage {
   kind:
-    | { $case: 'hello'; value: Hello }
-    | { $case: 'request'; value: Request }
-    | { $case: 'streamData'; value: StreamData }
-    | { $case: 'streamAck'; value: StreamAck }
-    | { $case: 'eventAck'; value: EventAck }
-    | { $case: 'streamReset'; value: StreamReset }
+    | { $case: "hello"; value: Hello }
+    | { $case: "request"; value: Request }
+    | { $case: "streamData"; value: StreamData }
+    | { $case: "streamAck"; value: StreamAck }
+    | { $case: "eventAck"; value: EventAck }
+    | { $case: "streamReset"; value: StreamReset }
     | undefined;
 }
 
 export interface GuestMessage {
   kind:
-    | { $case: 'helloReply'; value: HelloReply }
-    | { $case: 'response'; value: Response }
-    | { $case: 'streamData'; value: StreamData }
-    | { $case: 'streamAck'; value: StreamAck }
-    | { $case: 'event'; value: Event }
-    | { $case: 'streamReset'; value: StreamReset }
+    | { $case: "helloReply"; value: HelloReply }
+    | { $case: "response"; value: Response }
+    | { $case: "streamData"; value: StreamData }
+    | { $case: "streamAck"; value: StreamAck }
+    | { $case: "event"; value: Event }
+    | { $case: "streamReset"; value: StreamReset }
     | undefined;
 }
 
@@ -135,10 +135,7 @@ export interface StreamReset {
 export interface Event {
   /** from 1 */
   sequence: bigint;
-  kind:
-    | { $case: 'processExited'; value: ProcessExited }
-    | { $case: 'outOfMemory'; value: OutOfMemory }
-    | undefined;
+  kind: { $case: "processExited"; value: ProcessExited } | { $case: "outOfMemory"; value: OutOfMemory } | undefined;
 }
 
 export interface EventAck {
@@ -168,26 +165,26 @@ export interface Request {
   /** unique within a connection */
   id: bigint;
   operation:
-    | { $case: 'configureSandbox'; value: ConfigureSandbox }
-    | { $case: 'mountVolume'; value: MountVolume }
-    | { $case: 'unmountVolume'; value: UnmountVolume }
-    | { $case: 'putFiles'; value: PutFiles }
-    | { $case: 'removeFiles'; value: RemoveFiles }
-    | { $case: 'createContainer'; value: CreateContainer }
-    | { $case: 'startContainer'; value: StartContainer }
-    | { $case: 'signalProcess'; value: SignalProcess }
-    | { $case: 'removeContainer'; value: RemoveContainer }
-    | { $case: 'exec'; value: Exec }
-    | { $case: 'resizeTerminal'; value: ResizeTerminal }
-    | { $case: 'openConnection'; value: OpenConnection }
-    | { $case: 'updateResources'; value: UpdateResources }
-    | { $case: 'getStats'; value: GetStats }
-    | { $case: 'getState'; value: GetState }
-    | { $case: 'updateServices'; value: UpdateServices }
-    | { $case: 'setClock'; value: SetClock }
-    | { $case: 'shutdown'; value: Shutdown }
-    | { $case: 'configureNetwork'; value: ConfigureNetwork }
-    | { $case: 'getFile'; value: GetFile }
+    | { $case: "configureSandbox"; value: ConfigureSandbox }
+    | { $case: "mountVolume"; value: MountVolume }
+    | { $case: "unmountVolume"; value: UnmountVolume }
+    | { $case: "putFiles"; value: PutFiles }
+    | { $case: "removeFiles"; value: RemoveFiles }
+    | { $case: "createContainer"; value: CreateContainer }
+    | { $case: "startContainer"; value: StartContainer }
+    | { $case: "signalProcess"; value: SignalProcess }
+    | { $case: "removeContainer"; value: RemoveContainer }
+    | { $case: "exec"; value: Exec }
+    | { $case: "resizeTerminal"; value: ResizeTerminal }
+    | { $case: "openConnection"; value: OpenConnection }
+    | { $case: "updateResources"; value: UpdateResources }
+    | { $case: "getStats"; value: GetStats }
+    | { $case: "getState"; value: GetState }
+    | { $case: "updateServices"; value: UpdateServices }
+    | { $case: "setClock"; value: SetClock }
+    | { $case: "shutdown"; value: Shutdown }
+    | { $case: "configureNetwork"; value: ConfigureNetwork }
+    | { $case: "getFile"; value: GetFile }
     | undefined;
 }
 
@@ -196,13 +193,13 @@ export interface Response {
   /** absent: success */
   error: Error | undefined;
   result:
-    | { $case: 'startContainer'; value: StartContainerResult }
-    | { $case: 'exec'; value: ExecResult }
-    | { $case: 'stats'; value: StatsResult }
-    | { $case: 'state'; value: StateResult }
-    | { $case: 'mountVolume'; value: MountVolumeResult }
-    | { $case: 'configureSandbox'; value: ConfigureSandboxResult }
-    | { $case: 'getFile'; value: GetFileResult }
+    | { $case: "startContainer"; value: StartContainerResult }
+    | { $case: "exec"; value: ExecResult }
+    | { $case: "stats"; value: StatsResult }
+    | { $case: "state"; value: StateResult }
+    | { $case: "mountVolume"; value: MountVolumeResult }
+    | { $case: "configureSandbox"; value: ConfigureSandboxResult }
+    | { $case: "getFile"; value: GetFileResult }
     | undefined;
 }
 
@@ -227,7 +224,9 @@ export interface ConfigureSandbox {
   resolvConf: string;
   hosts: string;
   sysctls: { [key: string]: string };
-  scratch: ScratchDisk | undefined;
+  scratch:
+    | ScratchDisk
+    | undefined;
   /** all containers of the pod see each other */
   sharedPidNamespace: boolean;
   /** /dev/shm of the pod, 0: 64 MiB */
@@ -287,7 +286,9 @@ export interface ScsiAddress {
 /** Makes a disk usable under the given volume_id. Waits (10 s at most) for the disk to appear, scanning its address explicitly. */
 export interface MountVolume {
   volumeId: string;
-  address: ScsiAddress | undefined;
+  address:
+    | ScsiAddress
+    | undefined;
   /** squashfs, erofs, ext4, xfs; empty: raw block device, not mounted */
   fsType: string;
   readOnly: boolean;
@@ -450,17 +451,21 @@ export interface Mount {
   destination: string;
   source:
     | //
-      /** a mounted volume */
-      { $case: 'volumeId'; value: string }
-    | { $case: 'fileSetId'; value: string } //
+    /** a mounted volume */
+    { $case: "volumeId"; value: string }
+    | { $case: "fileSetId"; value: string }
+    | //
     /** made on the scratch disk when first used */
-    | { $case: 'emptyDirId'; value: string } //
+    { $case: "emptyDirId"; value: string }
+    | //
     /** the same on a tmpfs (emptyDir medium Memory) */
-    | { $case: 'memoryDirId'; value: string } //
+    { $case: "memoryDirId"; value: string }
+    | //
     /** private tmpfs, value: mount options ("size=64m,mode=1777") */
-    | { $case: 'tmpfs'; value: string } //
+    { $case: "tmpfs"; value: string }
+    | //
     /** proc, sysfs, cgroup2, devpts, mqueue */
-    | { $case: 'kernelFs'; value: string }
+    { $case: "kernelFs"; value: string }
     | undefined;
   /** inside the source, resolved without leaving it (openat2 RESOLVE_IN_ROOT); made as a folder if missing */
   subPath: string;
@@ -545,7 +550,8 @@ export interface UpdateResources {
   resources: Resources | undefined;
 }
 
-export interface GetStats {}
+export interface GetStats {
+}
 
 export interface StatsResult {
   timestampNs: bigint;
@@ -586,7 +592,8 @@ export interface InterfaceStats {
   txPackets: bigint;
 }
 
-export interface GetState {}
+export interface GetState {
+}
 
 export interface StateResult {
   containers: ContainerState[];
@@ -643,7 +650,9 @@ export enum VirtualServiceKey_Protocol {
 }
 
 export interface VirtualService {
-  key: VirtualServiceKey | undefined;
+  key:
+    | VirtualServiceKey
+    | undefined;
   /** none: connections are refused at once */
   servers: RealServer[];
   /** 0: no session affinity */
@@ -675,22 +684,22 @@ function createBaseHostMessage(): HostMessage {
 export const HostMessage: MessageFns<HostMessage> = {
   encode(message: HostMessage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     switch (message.kind?.$case) {
-      case 'hello':
+      case "hello":
         Hello.encode(message.kind.value, writer.uint32(10).fork()).join();
         break;
-      case 'request':
+      case "request":
         Request.encode(message.kind.value, writer.uint32(18).fork()).join();
         break;
-      case 'streamData':
+      case "streamData":
         StreamData.encode(message.kind.value, writer.uint32(26).fork()).join();
         break;
-      case 'streamAck':
+      case "streamAck":
         StreamAck.encode(message.kind.value, writer.uint32(34).fork()).join();
         break;
-      case 'eventAck':
+      case "eventAck":
         EventAck.encode(message.kind.value, writer.uint32(42).fork()).join();
         break;
-      case 'streamReset':
+      case "streamReset":
         StreamReset.encode(message.kind.value, writer.uint32(50).fork()).join();
         break;
     }
@@ -701,7 +710,7 @@ export const HostMessage: MessageFns<HostMessage> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -715,7 +724,7 @@ export const HostMessage: MessageFns<HostMessage> = {
               break;
             }
 
-            message.kind = { $case: 'hello', value: Hello.decode(reader, reader.uint32()) };
+            message.kind = { $case: "hello", value: Hello.decode(reader, reader.uint32()) };
             continue;
           }
           case 2: {
@@ -723,7 +732,7 @@ export const HostMessage: MessageFns<HostMessage> = {
               break;
             }
 
-            message.kind = { $case: 'request', value: Request.decode(reader, reader.uint32()) };
+            message.kind = { $case: "request", value: Request.decode(reader, reader.uint32()) };
             continue;
           }
           case 3: {
@@ -731,7 +740,7 @@ export const HostMessage: MessageFns<HostMessage> = {
               break;
             }
 
-            message.kind = { $case: 'streamData', value: StreamData.decode(reader, reader.uint32()) };
+            message.kind = { $case: "streamData", value: StreamData.decode(reader, reader.uint32()) };
             continue;
           }
           case 4: {
@@ -739,7 +748,7 @@ export const HostMessage: MessageFns<HostMessage> = {
               break;
             }
 
-            message.kind = { $case: 'streamAck', value: StreamAck.decode(reader, reader.uint32()) };
+            message.kind = { $case: "streamAck", value: StreamAck.decode(reader, reader.uint32()) };
             continue;
           }
           case 5: {
@@ -747,7 +756,7 @@ export const HostMessage: MessageFns<HostMessage> = {
               break;
             }
 
-            message.kind = { $case: 'eventAck', value: EventAck.decode(reader, reader.uint32()) };
+            message.kind = { $case: "eventAck", value: EventAck.decode(reader, reader.uint32()) };
             continue;
           }
           case 6: {
@@ -755,7 +764,7 @@ export const HostMessage: MessageFns<HostMessage> = {
               break;
             }
 
-            message.kind = { $case: 'streamReset', value: StreamReset.decode(reader, reader.uint32()) };
+            message.kind = { $case: "streamReset", value: StreamReset.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -776,39 +785,39 @@ export const HostMessage: MessageFns<HostMessage> = {
   fromPartial(object: DeepPartial<HostMessage>): HostMessage {
     const message = createBaseHostMessage();
     switch (object.kind?.$case) {
-      case 'hello': {
+      case "hello": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: 'hello', value: Hello.fromPartial(object.kind.value) };
+          message.kind = { $case: "hello", value: Hello.fromPartial(object.kind.value) };
         }
         break;
       }
-      case 'request': {
+      case "request": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: 'request', value: Request.fromPartial(object.kind.value) };
+          message.kind = { $case: "request", value: Request.fromPartial(object.kind.value) };
         }
         break;
       }
-      case 'streamData': {
+      case "streamData": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: 'streamData', value: StreamData.fromPartial(object.kind.value) };
+          message.kind = { $case: "streamData", value: StreamData.fromPartial(object.kind.value) };
         }
         break;
       }
-      case 'streamAck': {
+      case "streamAck": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: 'streamAck', value: StreamAck.fromPartial(object.kind.value) };
+          message.kind = { $case: "streamAck", value: StreamAck.fromPartial(object.kind.value) };
         }
         break;
       }
-      case 'eventAck': {
+      case "eventAck": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: 'eventAck', value: EventAck.fromPartial(object.kind.value) };
+          message.kind = { $case: "eventAck", value: EventAck.fromPartial(object.kind.value) };
         }
         break;
       }
-      case 'streamReset': {
+      case "streamReset": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: 'streamReset', value: StreamReset.fromPartial(object.kind.value) };
+          message.kind = { $case: "streamReset", value: StreamReset.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -824,22 +833,22 @@ function createBaseGuestMessage(): GuestMessage {
 export const GuestMessage: MessageFns<GuestMessage> = {
   encode(message: GuestMessage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     switch (message.kind?.$case) {
-      case 'helloReply':
+      case "helloReply":
         HelloReply.encode(message.kind.value, writer.uint32(10).fork()).join();
         break;
-      case 'response':
+      case "response":
         Response.encode(message.kind.value, writer.uint32(18).fork()).join();
         break;
-      case 'streamData':
+      case "streamData":
         StreamData.encode(message.kind.value, writer.uint32(26).fork()).join();
         break;
-      case 'streamAck':
+      case "streamAck":
         StreamAck.encode(message.kind.value, writer.uint32(34).fork()).join();
         break;
-      case 'event':
+      case "event":
         Event.encode(message.kind.value, writer.uint32(42).fork()).join();
         break;
-      case 'streamReset':
+      case "streamReset":
         StreamReset.encode(message.kind.value, writer.uint32(50).fork()).join();
         break;
     }
@@ -850,7 +859,7 @@ export const GuestMessage: MessageFns<GuestMessage> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -864,7 +873,7 @@ export const GuestMessage: MessageFns<GuestMessage> = {
               break;
             }
 
-            message.kind = { $case: 'helloReply', value: HelloReply.decode(reader, reader.uint32()) };
+            message.kind = { $case: "helloReply", value: HelloReply.decode(reader, reader.uint32()) };
             continue;
           }
           case 2: {
@@ -872,7 +881,7 @@ export const GuestMessage: MessageFns<GuestMessage> = {
               break;
             }
 
-            message.kind = { $case: 'response', value: Response.decode(reader, reader.uint32()) };
+            message.kind = { $case: "response", value: Response.decode(reader, reader.uint32()) };
             continue;
           }
           case 3: {
@@ -880,7 +889,7 @@ export const GuestMessage: MessageFns<GuestMessage> = {
               break;
             }
 
-            message.kind = { $case: 'streamData', value: StreamData.decode(reader, reader.uint32()) };
+            message.kind = { $case: "streamData", value: StreamData.decode(reader, reader.uint32()) };
             continue;
           }
           case 4: {
@@ -888,7 +897,7 @@ export const GuestMessage: MessageFns<GuestMessage> = {
               break;
             }
 
-            message.kind = { $case: 'streamAck', value: StreamAck.decode(reader, reader.uint32()) };
+            message.kind = { $case: "streamAck", value: StreamAck.decode(reader, reader.uint32()) };
             continue;
           }
           case 5: {
@@ -896,7 +905,7 @@ export const GuestMessage: MessageFns<GuestMessage> = {
               break;
             }
 
-            message.kind = { $case: 'event', value: Event.decode(reader, reader.uint32()) };
+            message.kind = { $case: "event", value: Event.decode(reader, reader.uint32()) };
             continue;
           }
           case 6: {
@@ -904,7 +913,7 @@ export const GuestMessage: MessageFns<GuestMessage> = {
               break;
             }
 
-            message.kind = { $case: 'streamReset', value: StreamReset.decode(reader, reader.uint32()) };
+            message.kind = { $case: "streamReset", value: StreamReset.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -925,39 +934,39 @@ export const GuestMessage: MessageFns<GuestMessage> = {
   fromPartial(object: DeepPartial<GuestMessage>): GuestMessage {
     const message = createBaseGuestMessage();
     switch (object.kind?.$case) {
-      case 'helloReply': {
+      case "helloReply": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: 'helloReply', value: HelloReply.fromPartial(object.kind.value) };
+          message.kind = { $case: "helloReply", value: HelloReply.fromPartial(object.kind.value) };
         }
         break;
       }
-      case 'response': {
+      case "response": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: 'response', value: Response.fromPartial(object.kind.value) };
+          message.kind = { $case: "response", value: Response.fromPartial(object.kind.value) };
         }
         break;
       }
-      case 'streamData': {
+      case "streamData": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: 'streamData', value: StreamData.fromPartial(object.kind.value) };
+          message.kind = { $case: "streamData", value: StreamData.fromPartial(object.kind.value) };
         }
         break;
       }
-      case 'streamAck': {
+      case "streamAck": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: 'streamAck', value: StreamAck.fromPartial(object.kind.value) };
+          message.kind = { $case: "streamAck", value: StreamAck.fromPartial(object.kind.value) };
         }
         break;
       }
-      case 'event': {
+      case "event": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: 'event', value: Event.fromPartial(object.kind.value) };
+          message.kind = { $case: "event", value: Event.fromPartial(object.kind.value) };
         }
         break;
       }
-      case 'streamReset': {
+      case "streamReset": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: 'streamReset', value: StreamReset.fromPartial(object.kind.value) };
+          message.kind = { $case: "streamReset", value: StreamReset.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -977,7 +986,7 @@ export const StreamPosition: MessageFns<StreamPosition> = {
     }
     if (message.offset !== 0n) {
       if (BigInt.asUintN(64, message.offset) !== message.offset) {
-        throw new globalThis.Error('value provided for field message.offset of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.offset of type uint64 too large");
       }
       writer.uint32(16).uint64(message.offset);
     }
@@ -988,7 +997,7 @@ export const StreamPosition: MessageFns<StreamPosition> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1031,7 +1040,7 @@ export const StreamPosition: MessageFns<StreamPosition> = {
   fromPartial(object: DeepPartial<StreamPosition>): StreamPosition {
     const message = createBaseStreamPosition();
     message.stream = object.stream ?? 0;
-    message.offset = object.offset !== undefined && object.offset !== null ? BigInt(object.offset) : 0n;
+    message.offset = (object.offset !== undefined && object.offset !== null) ? BigInt(object.offset) : 0n;
     return message;
   },
 };
@@ -1047,7 +1056,7 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.nonce !== 0n) {
       if (BigInt.asUintN(64, message.nonce) !== message.nonce) {
-        throw new globalThis.Error('value provided for field message.nonce of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.nonce of type uint64 too large");
       }
       writer.uint32(16).uint64(message.nonce);
     }
@@ -1061,7 +1070,7 @@ export const Hello: MessageFns<Hello> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1112,7 +1121,7 @@ export const Hello: MessageFns<Hello> = {
   fromPartial(object: DeepPartial<Hello>): Hello {
     const message = createBaseHello();
     message.protocolVersion = object.protocolVersion ?? 0;
-    message.nonce = object.nonce !== undefined && object.nonce !== null ? BigInt(object.nonce) : 0n;
+    message.nonce = (object.nonce !== undefined && object.nonce !== null) ? BigInt(object.nonce) : 0n;
     message.streams = object.streams?.map((e) => StreamPosition.fromPartial(e)) || [];
     return message;
   },
@@ -1122,15 +1131,15 @@ function createBaseHelloReply(): HelloReply {
   return {
     protocolVersion: 0,
     nonce: 0n,
-    kernelRelease: '',
-    clockSource: '',
+    kernelRelease: "",
+    clockSource: "",
     tickless: false,
     clockRealtimeNs: 0n,
     clockMonotonicNs: 0n,
     memoryTotalBytes: 0n,
     streams: [],
     configured: false,
-    agentVersion: '',
+    agentVersion: "",
   };
 }
 
@@ -1141,14 +1150,14 @@ export const HelloReply: MessageFns<HelloReply> = {
     }
     if (message.nonce !== 0n) {
       if (BigInt.asUintN(64, message.nonce) !== message.nonce) {
-        throw new globalThis.Error('value provided for field message.nonce of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.nonce of type uint64 too large");
       }
       writer.uint32(16).uint64(message.nonce);
     }
-    if (message.kernelRelease !== '') {
+    if (message.kernelRelease !== "") {
       writer.uint32(26).string(message.kernelRelease);
     }
-    if (message.clockSource !== '') {
+    if (message.clockSource !== "") {
       writer.uint32(34).string(message.clockSource);
     }
     if (message.tickless !== false) {
@@ -1156,25 +1165,19 @@ export const HelloReply: MessageFns<HelloReply> = {
     }
     if (message.clockRealtimeNs !== 0n) {
       if (BigInt.asUintN(64, message.clockRealtimeNs) !== message.clockRealtimeNs) {
-        throw new globalThis.Error(
-          'value provided for field message.clockRealtimeNs of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.clockRealtimeNs of type uint64 too large");
       }
       writer.uint32(48).uint64(message.clockRealtimeNs);
     }
     if (message.clockMonotonicNs !== 0n) {
       if (BigInt.asUintN(64, message.clockMonotonicNs) !== message.clockMonotonicNs) {
-        throw new globalThis.Error(
-          'value provided for field message.clockMonotonicNs of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.clockMonotonicNs of type uint64 too large");
       }
       writer.uint32(56).uint64(message.clockMonotonicNs);
     }
     if (message.memoryTotalBytes !== 0n) {
       if (BigInt.asUintN(64, message.memoryTotalBytes) !== message.memoryTotalBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.memoryTotalBytes of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.memoryTotalBytes of type uint64 too large");
       }
       writer.uint32(64).uint64(message.memoryTotalBytes);
     }
@@ -1184,7 +1187,7 @@ export const HelloReply: MessageFns<HelloReply> = {
     if (message.configured !== false) {
       writer.uint32(80).bool(message.configured);
     }
-    if (message.agentVersion !== '') {
+    if (message.agentVersion !== "") {
       writer.uint32(90).string(message.agentVersion);
     }
     return writer;
@@ -1194,7 +1197,7 @@ export const HelloReply: MessageFns<HelloReply> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1309,25 +1312,22 @@ export const HelloReply: MessageFns<HelloReply> = {
   fromPartial(object: DeepPartial<HelloReply>): HelloReply {
     const message = createBaseHelloReply();
     message.protocolVersion = object.protocolVersion ?? 0;
-    message.nonce = object.nonce !== undefined && object.nonce !== null ? BigInt(object.nonce) : 0n;
-    message.kernelRelease = object.kernelRelease ?? '';
-    message.clockSource = object.clockSource ?? '';
+    message.nonce = (object.nonce !== undefined && object.nonce !== null) ? BigInt(object.nonce) : 0n;
+    message.kernelRelease = object.kernelRelease ?? "";
+    message.clockSource = object.clockSource ?? "";
     message.tickless = object.tickless ?? false;
-    message.clockRealtimeNs =
-      object.clockRealtimeNs !== undefined && object.clockRealtimeNs !== null
-        ? BigInt(object.clockRealtimeNs)
-        : 0n;
-    message.clockMonotonicNs =
-      object.clockMonotonicNs !== undefined && object.clockMonotonicNs !== null
-        ? BigInt(object.clockMonotonicNs)
-        : 0n;
-    message.memoryTotalBytes =
-      object.memoryTotalBytes !== undefined && object.memoryTotalBytes !== null
-        ? BigInt(object.memoryTotalBytes)
-        : 0n;
+    message.clockRealtimeNs = (object.clockRealtimeNs !== undefined && object.clockRealtimeNs !== null)
+      ? BigInt(object.clockRealtimeNs)
+      : 0n;
+    message.clockMonotonicNs = (object.clockMonotonicNs !== undefined && object.clockMonotonicNs !== null)
+      ? BigInt(object.clockMonotonicNs)
+      : 0n;
+    message.memoryTotalBytes = (object.memoryTotalBytes !== undefined && object.memoryTotalBytes !== null)
+      ? BigInt(object.memoryTotalBytes)
+      : 0n;
     message.streams = object.streams?.map((e) => StreamPosition.fromPartial(e)) || [];
     message.configured = object.configured ?? false;
-    message.agentVersion = object.agentVersion ?? '';
+    message.agentVersion = object.agentVersion ?? "";
     return message;
   },
 };
@@ -1343,7 +1343,7 @@ export const StreamData: MessageFns<StreamData> = {
     }
     if (message.offset !== 0n) {
       if (BigInt.asUintN(64, message.offset) !== message.offset) {
-        throw new globalThis.Error('value provided for field message.offset of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.offset of type uint64 too large");
       }
       writer.uint32(16).uint64(message.offset);
     }
@@ -1360,7 +1360,7 @@ export const StreamData: MessageFns<StreamData> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1419,7 +1419,7 @@ export const StreamData: MessageFns<StreamData> = {
   fromPartial(object: DeepPartial<StreamData>): StreamData {
     const message = createBaseStreamData();
     message.stream = object.stream ?? 0;
-    message.offset = object.offset !== undefined && object.offset !== null ? BigInt(object.offset) : 0n;
+    message.offset = (object.offset !== undefined && object.offset !== null) ? BigInt(object.offset) : 0n;
     message.data = object.data ?? Buffer.alloc(0);
     message.eof = object.eof ?? false;
     return message;
@@ -1437,7 +1437,7 @@ export const StreamAck: MessageFns<StreamAck> = {
     }
     if (message.offset !== 0n) {
       if (BigInt.asUintN(64, message.offset) !== message.offset) {
-        throw new globalThis.Error('value provided for field message.offset of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.offset of type uint64 too large");
       }
       writer.uint32(16).uint64(message.offset);
     }
@@ -1448,7 +1448,7 @@ export const StreamAck: MessageFns<StreamAck> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1491,13 +1491,13 @@ export const StreamAck: MessageFns<StreamAck> = {
   fromPartial(object: DeepPartial<StreamAck>): StreamAck {
     const message = createBaseStreamAck();
     message.stream = object.stream ?? 0;
-    message.offset = object.offset !== undefined && object.offset !== null ? BigInt(object.offset) : 0n;
+    message.offset = (object.offset !== undefined && object.offset !== null) ? BigInt(object.offset) : 0n;
     return message;
   },
 };
 
 function createBaseStreamReset(): StreamReset {
-  return { stream: 0, reason: '' };
+  return { stream: 0, reason: "" };
 }
 
 export const StreamReset: MessageFns<StreamReset> = {
@@ -1505,7 +1505,7 @@ export const StreamReset: MessageFns<StreamReset> = {
     if (message.stream !== 0) {
       writer.uint32(8).uint32(message.stream);
     }
-    if (message.reason !== '') {
+    if (message.reason !== "") {
       writer.uint32(18).string(message.reason);
     }
     return writer;
@@ -1515,7 +1515,7 @@ export const StreamReset: MessageFns<StreamReset> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1558,7 +1558,7 @@ export const StreamReset: MessageFns<StreamReset> = {
   fromPartial(object: DeepPartial<StreamReset>): StreamReset {
     const message = createBaseStreamReset();
     message.stream = object.stream ?? 0;
-    message.reason = object.reason ?? '';
+    message.reason = object.reason ?? "";
     return message;
   },
 };
@@ -1571,15 +1571,15 @@ export const Event: MessageFns<Event> = {
   encode(message: Event, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.sequence !== 0n) {
       if (BigInt.asUintN(64, message.sequence) !== message.sequence) {
-        throw new globalThis.Error('value provided for field message.sequence of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.sequence of type uint64 too large");
       }
       writer.uint32(8).uint64(message.sequence);
     }
     switch (message.kind?.$case) {
-      case 'processExited':
+      case "processExited":
         ProcessExited.encode(message.kind.value, writer.uint32(18).fork()).join();
         break;
-      case 'outOfMemory':
+      case "outOfMemory":
         OutOfMemory.encode(message.kind.value, writer.uint32(26).fork()).join();
         break;
     }
@@ -1590,7 +1590,7 @@ export const Event: MessageFns<Event> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1612,7 +1612,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.kind = { $case: 'processExited', value: ProcessExited.decode(reader, reader.uint32()) };
+            message.kind = { $case: "processExited", value: ProcessExited.decode(reader, reader.uint32()) };
             continue;
           }
           case 3: {
@@ -1620,7 +1620,7 @@ export const Event: MessageFns<Event> = {
               break;
             }
 
-            message.kind = { $case: 'outOfMemory', value: OutOfMemory.decode(reader, reader.uint32()) };
+            message.kind = { $case: "outOfMemory", value: OutOfMemory.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -1640,18 +1640,17 @@ export const Event: MessageFns<Event> = {
   },
   fromPartial(object: DeepPartial<Event>): Event {
     const message = createBaseEvent();
-    message.sequence =
-      object.sequence !== undefined && object.sequence !== null ? BigInt(object.sequence) : 0n;
+    message.sequence = (object.sequence !== undefined && object.sequence !== null) ? BigInt(object.sequence) : 0n;
     switch (object.kind?.$case) {
-      case 'processExited': {
+      case "processExited": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: 'processExited', value: ProcessExited.fromPartial(object.kind.value) };
+          message.kind = { $case: "processExited", value: ProcessExited.fromPartial(object.kind.value) };
         }
         break;
       }
-      case 'outOfMemory': {
+      case "outOfMemory": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: 'outOfMemory', value: OutOfMemory.fromPartial(object.kind.value) };
+          message.kind = { $case: "outOfMemory", value: OutOfMemory.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -1668,7 +1667,7 @@ export const EventAck: MessageFns<EventAck> = {
   encode(message: EventAck, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.sequence !== 0n) {
       if (BigInt.asUintN(64, message.sequence) !== message.sequence) {
-        throw new globalThis.Error('value provided for field message.sequence of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.sequence of type uint64 too large");
       }
       writer.uint32(8).uint64(message.sequence);
     }
@@ -1679,7 +1678,7 @@ export const EventAck: MessageFns<EventAck> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1713,22 +1712,21 @@ export const EventAck: MessageFns<EventAck> = {
   },
   fromPartial(object: DeepPartial<EventAck>): EventAck {
     const message = createBaseEventAck();
-    message.sequence =
-      object.sequence !== undefined && object.sequence !== null ? BigInt(object.sequence) : 0n;
+    message.sequence = (object.sequence !== undefined && object.sequence !== null) ? BigInt(object.sequence) : 0n;
     return message;
   },
 };
 
 function createBaseProcessExited(): ProcessExited {
-  return { containerId: '', execId: '', exitCode: 0, signal: 0, oomKilled: false, exitedAtNs: 0n };
+  return { containerId: "", execId: "", exitCode: 0, signal: 0, oomKilled: false, exitedAtNs: 0n };
 }
 
 export const ProcessExited: MessageFns<ProcessExited> = {
   encode(message: ProcessExited, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
-    if (message.execId !== '') {
+    if (message.execId !== "") {
       writer.uint32(18).string(message.execId);
     }
     if (message.exitCode !== 0) {
@@ -1742,7 +1740,7 @@ export const ProcessExited: MessageFns<ProcessExited> = {
     }
     if (message.exitedAtNs !== 0n) {
       if (BigInt.asUintN(64, message.exitedAtNs) !== message.exitedAtNs) {
-        throw new globalThis.Error('value provided for field message.exitedAtNs of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.exitedAtNs of type uint64 too large");
       }
       writer.uint32(48).uint64(message.exitedAtNs);
     }
@@ -1753,7 +1751,7 @@ export const ProcessExited: MessageFns<ProcessExited> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1827,24 +1825,25 @@ export const ProcessExited: MessageFns<ProcessExited> = {
   },
   fromPartial(object: DeepPartial<ProcessExited>): ProcessExited {
     const message = createBaseProcessExited();
-    message.containerId = object.containerId ?? '';
-    message.execId = object.execId ?? '';
+    message.containerId = object.containerId ?? "";
+    message.execId = object.execId ?? "";
     message.exitCode = object.exitCode ?? 0;
     message.signal = object.signal ?? 0;
     message.oomKilled = object.oomKilled ?? false;
-    message.exitedAtNs =
-      object.exitedAtNs !== undefined && object.exitedAtNs !== null ? BigInt(object.exitedAtNs) : 0n;
+    message.exitedAtNs = (object.exitedAtNs !== undefined && object.exitedAtNs !== null)
+      ? BigInt(object.exitedAtNs)
+      : 0n;
     return message;
   },
 };
 
 function createBaseOutOfMemory(): OutOfMemory {
-  return { containerId: '' };
+  return { containerId: "" };
 }
 
 export const OutOfMemory: MessageFns<OutOfMemory> = {
   encode(message: OutOfMemory, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     return writer;
@@ -1854,7 +1853,7 @@ export const OutOfMemory: MessageFns<OutOfMemory> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1888,7 +1887,7 @@ export const OutOfMemory: MessageFns<OutOfMemory> = {
   },
   fromPartial(object: DeepPartial<OutOfMemory>): OutOfMemory {
     const message = createBaseOutOfMemory();
-    message.containerId = object.containerId ?? '';
+    message.containerId = object.containerId ?? "";
     return message;
   },
 };
@@ -1901,69 +1900,69 @@ export const Request: MessageFns<Request> = {
   encode(message: Request, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.id !== 0n) {
       if (BigInt.asUintN(64, message.id) !== message.id) {
-        throw new globalThis.Error('value provided for field message.id of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.id of type uint64 too large");
       }
       writer.uint32(8).uint64(message.id);
     }
     switch (message.operation?.$case) {
-      case 'configureSandbox':
+      case "configureSandbox":
         ConfigureSandbox.encode(message.operation.value, writer.uint32(82).fork()).join();
         break;
-      case 'mountVolume':
+      case "mountVolume":
         MountVolume.encode(message.operation.value, writer.uint32(90).fork()).join();
         break;
-      case 'unmountVolume':
+      case "unmountVolume":
         UnmountVolume.encode(message.operation.value, writer.uint32(98).fork()).join();
         break;
-      case 'putFiles':
+      case "putFiles":
         PutFiles.encode(message.operation.value, writer.uint32(106).fork()).join();
         break;
-      case 'removeFiles':
+      case "removeFiles":
         RemoveFiles.encode(message.operation.value, writer.uint32(114).fork()).join();
         break;
-      case 'createContainer':
+      case "createContainer":
         CreateContainer.encode(message.operation.value, writer.uint32(122).fork()).join();
         break;
-      case 'startContainer':
+      case "startContainer":
         StartContainer.encode(message.operation.value, writer.uint32(130).fork()).join();
         break;
-      case 'signalProcess':
+      case "signalProcess":
         SignalProcess.encode(message.operation.value, writer.uint32(138).fork()).join();
         break;
-      case 'removeContainer':
+      case "removeContainer":
         RemoveContainer.encode(message.operation.value, writer.uint32(146).fork()).join();
         break;
-      case 'exec':
+      case "exec":
         Exec.encode(message.operation.value, writer.uint32(154).fork()).join();
         break;
-      case 'resizeTerminal':
+      case "resizeTerminal":
         ResizeTerminal.encode(message.operation.value, writer.uint32(162).fork()).join();
         break;
-      case 'openConnection':
+      case "openConnection":
         OpenConnection.encode(message.operation.value, writer.uint32(170).fork()).join();
         break;
-      case 'updateResources':
+      case "updateResources":
         UpdateResources.encode(message.operation.value, writer.uint32(178).fork()).join();
         break;
-      case 'getStats':
+      case "getStats":
         GetStats.encode(message.operation.value, writer.uint32(186).fork()).join();
         break;
-      case 'getState':
+      case "getState":
         GetState.encode(message.operation.value, writer.uint32(194).fork()).join();
         break;
-      case 'updateServices':
+      case "updateServices":
         UpdateServices.encode(message.operation.value, writer.uint32(202).fork()).join();
         break;
-      case 'setClock':
+      case "setClock":
         SetClock.encode(message.operation.value, writer.uint32(210).fork()).join();
         break;
-      case 'shutdown':
+      case "shutdown":
         Shutdown.encode(message.operation.value, writer.uint32(218).fork()).join();
         break;
-      case 'configureNetwork':
+      case "configureNetwork":
         ConfigureNetwork.encode(message.operation.value, writer.uint32(226).fork()).join();
         break;
-      case 'getFile':
+      case "getFile":
         GetFile.encode(message.operation.value, writer.uint32(234).fork()).join();
         break;
     }
@@ -1974,7 +1973,7 @@ export const Request: MessageFns<Request> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1996,10 +1995,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = {
-              $case: 'configureSandbox',
-              value: ConfigureSandbox.decode(reader, reader.uint32()),
-            };
+            message.operation = { $case: "configureSandbox", value: ConfigureSandbox.decode(reader, reader.uint32()) };
             continue;
           }
           case 11: {
@@ -2007,7 +2003,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = { $case: 'mountVolume', value: MountVolume.decode(reader, reader.uint32()) };
+            message.operation = { $case: "mountVolume", value: MountVolume.decode(reader, reader.uint32()) };
             continue;
           }
           case 12: {
@@ -2015,10 +2011,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = {
-              $case: 'unmountVolume',
-              value: UnmountVolume.decode(reader, reader.uint32()),
-            };
+            message.operation = { $case: "unmountVolume", value: UnmountVolume.decode(reader, reader.uint32()) };
             continue;
           }
           case 13: {
@@ -2026,7 +2019,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = { $case: 'putFiles', value: PutFiles.decode(reader, reader.uint32()) };
+            message.operation = { $case: "putFiles", value: PutFiles.decode(reader, reader.uint32()) };
             continue;
           }
           case 14: {
@@ -2034,7 +2027,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = { $case: 'removeFiles', value: RemoveFiles.decode(reader, reader.uint32()) };
+            message.operation = { $case: "removeFiles", value: RemoveFiles.decode(reader, reader.uint32()) };
             continue;
           }
           case 15: {
@@ -2042,10 +2035,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = {
-              $case: 'createContainer',
-              value: CreateContainer.decode(reader, reader.uint32()),
-            };
+            message.operation = { $case: "createContainer", value: CreateContainer.decode(reader, reader.uint32()) };
             continue;
           }
           case 16: {
@@ -2053,10 +2043,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = {
-              $case: 'startContainer',
-              value: StartContainer.decode(reader, reader.uint32()),
-            };
+            message.operation = { $case: "startContainer", value: StartContainer.decode(reader, reader.uint32()) };
             continue;
           }
           case 17: {
@@ -2064,10 +2051,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = {
-              $case: 'signalProcess',
-              value: SignalProcess.decode(reader, reader.uint32()),
-            };
+            message.operation = { $case: "signalProcess", value: SignalProcess.decode(reader, reader.uint32()) };
             continue;
           }
           case 18: {
@@ -2075,10 +2059,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = {
-              $case: 'removeContainer',
-              value: RemoveContainer.decode(reader, reader.uint32()),
-            };
+            message.operation = { $case: "removeContainer", value: RemoveContainer.decode(reader, reader.uint32()) };
             continue;
           }
           case 19: {
@@ -2086,7 +2067,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = { $case: 'exec', value: Exec.decode(reader, reader.uint32()) };
+            message.operation = { $case: "exec", value: Exec.decode(reader, reader.uint32()) };
             continue;
           }
           case 20: {
@@ -2094,10 +2075,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = {
-              $case: 'resizeTerminal',
-              value: ResizeTerminal.decode(reader, reader.uint32()),
-            };
+            message.operation = { $case: "resizeTerminal", value: ResizeTerminal.decode(reader, reader.uint32()) };
             continue;
           }
           case 21: {
@@ -2105,10 +2083,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = {
-              $case: 'openConnection',
-              value: OpenConnection.decode(reader, reader.uint32()),
-            };
+            message.operation = { $case: "openConnection", value: OpenConnection.decode(reader, reader.uint32()) };
             continue;
           }
           case 22: {
@@ -2116,10 +2091,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = {
-              $case: 'updateResources',
-              value: UpdateResources.decode(reader, reader.uint32()),
-            };
+            message.operation = { $case: "updateResources", value: UpdateResources.decode(reader, reader.uint32()) };
             continue;
           }
           case 23: {
@@ -2127,7 +2099,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = { $case: 'getStats', value: GetStats.decode(reader, reader.uint32()) };
+            message.operation = { $case: "getStats", value: GetStats.decode(reader, reader.uint32()) };
             continue;
           }
           case 24: {
@@ -2135,7 +2107,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = { $case: 'getState', value: GetState.decode(reader, reader.uint32()) };
+            message.operation = { $case: "getState", value: GetState.decode(reader, reader.uint32()) };
             continue;
           }
           case 25: {
@@ -2143,10 +2115,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = {
-              $case: 'updateServices',
-              value: UpdateServices.decode(reader, reader.uint32()),
-            };
+            message.operation = { $case: "updateServices", value: UpdateServices.decode(reader, reader.uint32()) };
             continue;
           }
           case 26: {
@@ -2154,7 +2123,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = { $case: 'setClock', value: SetClock.decode(reader, reader.uint32()) };
+            message.operation = { $case: "setClock", value: SetClock.decode(reader, reader.uint32()) };
             continue;
           }
           case 27: {
@@ -2162,7 +2131,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = { $case: 'shutdown', value: Shutdown.decode(reader, reader.uint32()) };
+            message.operation = { $case: "shutdown", value: Shutdown.decode(reader, reader.uint32()) };
             continue;
           }
           case 28: {
@@ -2170,10 +2139,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = {
-              $case: 'configureNetwork',
-              value: ConfigureNetwork.decode(reader, reader.uint32()),
-            };
+            message.operation = { $case: "configureNetwork", value: ConfigureNetwork.decode(reader, reader.uint32()) };
             continue;
           }
           case 29: {
@@ -2181,7 +2147,7 @@ export const Request: MessageFns<Request> = {
               break;
             }
 
-            message.operation = { $case: 'getFile', value: GetFile.decode(reader, reader.uint32()) };
+            message.operation = { $case: "getFile", value: GetFile.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -2201,164 +2167,131 @@ export const Request: MessageFns<Request> = {
   },
   fromPartial(object: DeepPartial<Request>): Request {
     const message = createBaseRequest();
-    message.id = object.id !== undefined && object.id !== null ? BigInt(object.id) : 0n;
+    message.id = (object.id !== undefined && object.id !== null) ? BigInt(object.id) : 0n;
     switch (object.operation?.$case) {
-      case 'configureSandbox': {
+      case "configureSandbox": {
         if (object.operation?.value !== undefined && object.operation?.value !== null) {
           message.operation = {
-            $case: 'configureSandbox',
+            $case: "configureSandbox",
             value: ConfigureSandbox.fromPartial(object.operation.value),
           };
         }
         break;
       }
-      case 'mountVolume': {
+      case "mountVolume": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "mountVolume", value: MountVolume.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "unmountVolume": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "unmountVolume", value: UnmountVolume.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "putFiles": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "putFiles", value: PutFiles.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "removeFiles": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "removeFiles", value: RemoveFiles.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "createContainer": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "createContainer", value: CreateContainer.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "startContainer": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "startContainer", value: StartContainer.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "signalProcess": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "signalProcess", value: SignalProcess.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "removeContainer": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "removeContainer", value: RemoveContainer.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "exec": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "exec", value: Exec.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "resizeTerminal": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "resizeTerminal", value: ResizeTerminal.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "openConnection": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "openConnection", value: OpenConnection.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "updateResources": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "updateResources", value: UpdateResources.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "getStats": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "getStats", value: GetStats.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "getState": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "getState", value: GetState.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "updateServices": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "updateServices", value: UpdateServices.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "setClock": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "setClock", value: SetClock.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "shutdown": {
+        if (object.operation?.value !== undefined && object.operation?.value !== null) {
+          message.operation = { $case: "shutdown", value: Shutdown.fromPartial(object.operation.value) };
+        }
+        break;
+      }
+      case "configureNetwork": {
         if (object.operation?.value !== undefined && object.operation?.value !== null) {
           message.operation = {
-            $case: 'mountVolume',
-            value: MountVolume.fromPartial(object.operation.value),
-          };
-        }
-        break;
-      }
-      case 'unmountVolume': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = {
-            $case: 'unmountVolume',
-            value: UnmountVolume.fromPartial(object.operation.value),
-          };
-        }
-        break;
-      }
-      case 'putFiles': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = { $case: 'putFiles', value: PutFiles.fromPartial(object.operation.value) };
-        }
-        break;
-      }
-      case 'removeFiles': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = {
-            $case: 'removeFiles',
-            value: RemoveFiles.fromPartial(object.operation.value),
-          };
-        }
-        break;
-      }
-      case 'createContainer': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = {
-            $case: 'createContainer',
-            value: CreateContainer.fromPartial(object.operation.value),
-          };
-        }
-        break;
-      }
-      case 'startContainer': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = {
-            $case: 'startContainer',
-            value: StartContainer.fromPartial(object.operation.value),
-          };
-        }
-        break;
-      }
-      case 'signalProcess': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = {
-            $case: 'signalProcess',
-            value: SignalProcess.fromPartial(object.operation.value),
-          };
-        }
-        break;
-      }
-      case 'removeContainer': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = {
-            $case: 'removeContainer',
-            value: RemoveContainer.fromPartial(object.operation.value),
-          };
-        }
-        break;
-      }
-      case 'exec': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = { $case: 'exec', value: Exec.fromPartial(object.operation.value) };
-        }
-        break;
-      }
-      case 'resizeTerminal': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = {
-            $case: 'resizeTerminal',
-            value: ResizeTerminal.fromPartial(object.operation.value),
-          };
-        }
-        break;
-      }
-      case 'openConnection': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = {
-            $case: 'openConnection',
-            value: OpenConnection.fromPartial(object.operation.value),
-          };
-        }
-        break;
-      }
-      case 'updateResources': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = {
-            $case: 'updateResources',
-            value: UpdateResources.fromPartial(object.operation.value),
-          };
-        }
-        break;
-      }
-      case 'getStats': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = { $case: 'getStats', value: GetStats.fromPartial(object.operation.value) };
-        }
-        break;
-      }
-      case 'getState': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = { $case: 'getState', value: GetState.fromPartial(object.operation.value) };
-        }
-        break;
-      }
-      case 'updateServices': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = {
-            $case: 'updateServices',
-            value: UpdateServices.fromPartial(object.operation.value),
-          };
-        }
-        break;
-      }
-      case 'setClock': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = { $case: 'setClock', value: SetClock.fromPartial(object.operation.value) };
-        }
-        break;
-      }
-      case 'shutdown': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = { $case: 'shutdown', value: Shutdown.fromPartial(object.operation.value) };
-        }
-        break;
-      }
-      case 'configureNetwork': {
-        if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = {
-            $case: 'configureNetwork',
+            $case: "configureNetwork",
             value: ConfigureNetwork.fromPartial(object.operation.value),
           };
         }
         break;
       }
-      case 'getFile': {
+      case "getFile": {
         if (object.operation?.value !== undefined && object.operation?.value !== null) {
-          message.operation = { $case: 'getFile', value: GetFile.fromPartial(object.operation.value) };
+          message.operation = { $case: "getFile", value: GetFile.fromPartial(object.operation.value) };
         }
         break;
       }
@@ -2375,7 +2308,7 @@ export const Response: MessageFns<Response> = {
   encode(message: Response, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.requestId !== 0n) {
       if (BigInt.asUintN(64, message.requestId) !== message.requestId) {
-        throw new globalThis.Error('value provided for field message.requestId of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.requestId of type uint64 too large");
       }
       writer.uint32(8).uint64(message.requestId);
     }
@@ -2383,25 +2316,25 @@ export const Response: MessageFns<Response> = {
       Error.encode(message.error, writer.uint32(18).fork()).join();
     }
     switch (message.result?.$case) {
-      case 'startContainer':
+      case "startContainer":
         StartContainerResult.encode(message.result.value, writer.uint32(82).fork()).join();
         break;
-      case 'exec':
+      case "exec":
         ExecResult.encode(message.result.value, writer.uint32(90).fork()).join();
         break;
-      case 'stats':
+      case "stats":
         StatsResult.encode(message.result.value, writer.uint32(98).fork()).join();
         break;
-      case 'state':
+      case "state":
         StateResult.encode(message.result.value, writer.uint32(106).fork()).join();
         break;
-      case 'mountVolume':
+      case "mountVolume":
         MountVolumeResult.encode(message.result.value, writer.uint32(114).fork()).join();
         break;
-      case 'configureSandbox':
+      case "configureSandbox":
         ConfigureSandboxResult.encode(message.result.value, writer.uint32(122).fork()).join();
         break;
-      case 'getFile':
+      case "getFile":
         GetFileResult.encode(message.result.value, writer.uint32(130).fork()).join();
         break;
     }
@@ -2412,7 +2345,7 @@ export const Response: MessageFns<Response> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2442,10 +2375,7 @@ export const Response: MessageFns<Response> = {
               break;
             }
 
-            message.result = {
-              $case: 'startContainer',
-              value: StartContainerResult.decode(reader, reader.uint32()),
-            };
+            message.result = { $case: "startContainer", value: StartContainerResult.decode(reader, reader.uint32()) };
             continue;
           }
           case 11: {
@@ -2453,7 +2383,7 @@ export const Response: MessageFns<Response> = {
               break;
             }
 
-            message.result = { $case: 'exec', value: ExecResult.decode(reader, reader.uint32()) };
+            message.result = { $case: "exec", value: ExecResult.decode(reader, reader.uint32()) };
             continue;
           }
           case 12: {
@@ -2461,7 +2391,7 @@ export const Response: MessageFns<Response> = {
               break;
             }
 
-            message.result = { $case: 'stats', value: StatsResult.decode(reader, reader.uint32()) };
+            message.result = { $case: "stats", value: StatsResult.decode(reader, reader.uint32()) };
             continue;
           }
           case 13: {
@@ -2469,7 +2399,7 @@ export const Response: MessageFns<Response> = {
               break;
             }
 
-            message.result = { $case: 'state', value: StateResult.decode(reader, reader.uint32()) };
+            message.result = { $case: "state", value: StateResult.decode(reader, reader.uint32()) };
             continue;
           }
           case 14: {
@@ -2477,10 +2407,7 @@ export const Response: MessageFns<Response> = {
               break;
             }
 
-            message.result = {
-              $case: 'mountVolume',
-              value: MountVolumeResult.decode(reader, reader.uint32()),
-            };
+            message.result = { $case: "mountVolume", value: MountVolumeResult.decode(reader, reader.uint32()) };
             continue;
           }
           case 15: {
@@ -2489,7 +2416,7 @@ export const Response: MessageFns<Response> = {
             }
 
             message.result = {
-              $case: 'configureSandbox',
+              $case: "configureSandbox",
               value: ConfigureSandboxResult.decode(reader, reader.uint32()),
             };
             continue;
@@ -2499,7 +2426,7 @@ export const Response: MessageFns<Response> = {
               break;
             }
 
-            message.result = { $case: 'getFile', value: GetFileResult.decode(reader, reader.uint32()) };
+            message.result = { $case: "getFile", value: GetFileResult.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -2519,59 +2446,51 @@ export const Response: MessageFns<Response> = {
   },
   fromPartial(object: DeepPartial<Response>): Response {
     const message = createBaseResponse();
-    message.requestId =
-      object.requestId !== undefined && object.requestId !== null ? BigInt(object.requestId) : 0n;
-    message.error =
-      object.error !== undefined && object.error !== null ? Error.fromPartial(object.error) : undefined;
+    message.requestId = (object.requestId !== undefined && object.requestId !== null) ? BigInt(object.requestId) : 0n;
+    message.error = (object.error !== undefined && object.error !== null) ? Error.fromPartial(object.error) : undefined;
     switch (object.result?.$case) {
-      case 'startContainer': {
+      case "startContainer": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "startContainer", value: StartContainerResult.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "exec": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "exec", value: ExecResult.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "stats": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "stats", value: StatsResult.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "state": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "state", value: StateResult.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "mountVolume": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "mountVolume", value: MountVolumeResult.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "configureSandbox": {
         if (object.result?.value !== undefined && object.result?.value !== null) {
           message.result = {
-            $case: 'startContainer',
-            value: StartContainerResult.fromPartial(object.result.value),
-          };
-        }
-        break;
-      }
-      case 'exec': {
-        if (object.result?.value !== undefined && object.result?.value !== null) {
-          message.result = { $case: 'exec', value: ExecResult.fromPartial(object.result.value) };
-        }
-        break;
-      }
-      case 'stats': {
-        if (object.result?.value !== undefined && object.result?.value !== null) {
-          message.result = { $case: 'stats', value: StatsResult.fromPartial(object.result.value) };
-        }
-        break;
-      }
-      case 'state': {
-        if (object.result?.value !== undefined && object.result?.value !== null) {
-          message.result = { $case: 'state', value: StateResult.fromPartial(object.result.value) };
-        }
-        break;
-      }
-      case 'mountVolume': {
-        if (object.result?.value !== undefined && object.result?.value !== null) {
-          message.result = {
-            $case: 'mountVolume',
-            value: MountVolumeResult.fromPartial(object.result.value),
-          };
-        }
-        break;
-      }
-      case 'configureSandbox': {
-        if (object.result?.value !== undefined && object.result?.value !== null) {
-          message.result = {
-            $case: 'configureSandbox',
+            $case: "configureSandbox",
             value: ConfigureSandboxResult.fromPartial(object.result.value),
           };
         }
         break;
       }
-      case 'getFile': {
+      case "getFile": {
         if (object.result?.value !== undefined && object.result?.value !== null) {
-          message.result = { $case: 'getFile', value: GetFileResult.fromPartial(object.result.value) };
+          message.result = { $case: "getFile", value: GetFileResult.fromPartial(object.result.value) };
         }
         break;
       }
@@ -2581,7 +2500,7 @@ export const Response: MessageFns<Response> = {
 };
 
 function createBaseError(): Error {
-  return { code: 0, message: '' };
+  return { code: 0, message: "" };
 }
 
 export const Error: MessageFns<Error> = {
@@ -2589,7 +2508,7 @@ export const Error: MessageFns<Error> = {
     if (message.code !== 0) {
       writer.uint32(8).int32(message.code);
     }
-    if (message.message !== '') {
+    if (message.message !== "") {
       writer.uint32(18).string(message.message);
     }
     return writer;
@@ -2599,7 +2518,7 @@ export const Error: MessageFns<Error> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2642,22 +2561,22 @@ export const Error: MessageFns<Error> = {
   fromPartial(object: DeepPartial<Error>): Error {
     const message = createBaseError();
     message.code = object.code ?? 0;
-    message.message = object.message ?? '';
+    message.message = object.message ?? "";
     return message;
   },
 };
 
 function createBaseConfigureSandbox(): ConfigureSandbox {
   return {
-    hostname: '',
-    domainname: '',
+    hostname: "",
+    domainname: "",
     entropy: Buffer.alloc(0),
     clockRealtimeNs: 0n,
-    machineId: '',
+    machineId: "",
     interfaces: [],
     routes: [],
-    resolvConf: '',
-    hosts: '',
+    resolvConf: "",
+    hosts: "",
     sysctls: {},
     scratch: undefined,
     sharedPidNamespace: false,
@@ -2667,10 +2586,10 @@ function createBaseConfigureSandbox(): ConfigureSandbox {
 
 export const ConfigureSandbox: MessageFns<ConfigureSandbox> = {
   encode(message: ConfigureSandbox, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.hostname !== '') {
+    if (message.hostname !== "") {
       writer.uint32(10).string(message.hostname);
     }
-    if (message.domainname !== '') {
+    if (message.domainname !== "") {
       writer.uint32(18).string(message.domainname);
     }
     if (message.entropy.length !== 0) {
@@ -2678,13 +2597,11 @@ export const ConfigureSandbox: MessageFns<ConfigureSandbox> = {
     }
     if (message.clockRealtimeNs !== 0n) {
       if (BigInt.asUintN(64, message.clockRealtimeNs) !== message.clockRealtimeNs) {
-        throw new globalThis.Error(
-          'value provided for field message.clockRealtimeNs of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.clockRealtimeNs of type uint64 too large");
       }
       writer.uint32(32).uint64(message.clockRealtimeNs);
     }
-    if (message.machineId !== '') {
+    if (message.machineId !== "") {
       writer.uint32(42).string(message.machineId);
     }
     for (const v of message.interfaces) {
@@ -2693,10 +2610,10 @@ export const ConfigureSandbox: MessageFns<ConfigureSandbox> = {
     for (const v of message.routes) {
       Route.encode(v!, writer.uint32(58).fork()).join();
     }
-    if (message.resolvConf !== '') {
+    if (message.resolvConf !== "") {
       writer.uint32(66).string(message.resolvConf);
     }
-    if (message.hosts !== '') {
+    if (message.hosts !== "") {
       writer.uint32(74).string(message.hosts);
     }
     globalThis.Object.entries(message.sysctls).forEach(([key, value]: [string, string]) => {
@@ -2710,7 +2627,7 @@ export const ConfigureSandbox: MessageFns<ConfigureSandbox> = {
     }
     if (message.shmSizeBytes !== 0n) {
       if (BigInt.asUintN(64, message.shmSizeBytes) !== message.shmSizeBytes) {
-        throw new globalThis.Error('value provided for field message.shmSizeBytes of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.shmSizeBytes of type uint64 too large");
       }
       writer.uint32(104).uint64(message.shmSizeBytes);
     }
@@ -2721,7 +2638,7 @@ export const ConfigureSandbox: MessageFns<ConfigureSandbox> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2854,18 +2771,17 @@ export const ConfigureSandbox: MessageFns<ConfigureSandbox> = {
   },
   fromPartial(object: DeepPartial<ConfigureSandbox>): ConfigureSandbox {
     const message = createBaseConfigureSandbox();
-    message.hostname = object.hostname ?? '';
-    message.domainname = object.domainname ?? '';
+    message.hostname = object.hostname ?? "";
+    message.domainname = object.domainname ?? "";
     message.entropy = object.entropy ?? Buffer.alloc(0);
-    message.clockRealtimeNs =
-      object.clockRealtimeNs !== undefined && object.clockRealtimeNs !== null
-        ? BigInt(object.clockRealtimeNs)
-        : 0n;
-    message.machineId = object.machineId ?? '';
+    message.clockRealtimeNs = (object.clockRealtimeNs !== undefined && object.clockRealtimeNs !== null)
+      ? BigInt(object.clockRealtimeNs)
+      : 0n;
+    message.machineId = object.machineId ?? "";
     message.interfaces = object.interfaces?.map((e) => Interface.fromPartial(e)) || [];
     message.routes = object.routes?.map((e) => Route.fromPartial(e)) || [];
-    message.resolvConf = object.resolvConf ?? '';
-    message.hosts = object.hosts ?? '';
+    message.resolvConf = object.resolvConf ?? "";
+    message.hosts = object.hosts ?? "";
     message.sysctls = (globalThis.Object.entries(object.sysctls ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
@@ -2875,27 +2791,27 @@ export const ConfigureSandbox: MessageFns<ConfigureSandbox> = {
       },
       {},
     );
-    message.scratch =
-      object.scratch !== undefined && object.scratch !== null
-        ? ScratchDisk.fromPartial(object.scratch)
-        : undefined;
+    message.scratch = (object.scratch !== undefined && object.scratch !== null)
+      ? ScratchDisk.fromPartial(object.scratch)
+      : undefined;
     message.sharedPidNamespace = object.sharedPidNamespace ?? false;
-    message.shmSizeBytes =
-      object.shmSizeBytes !== undefined && object.shmSizeBytes !== null ? BigInt(object.shmSizeBytes) : 0n;
+    message.shmSizeBytes = (object.shmSizeBytes !== undefined && object.shmSizeBytes !== null)
+      ? BigInt(object.shmSizeBytes)
+      : 0n;
     return message;
   },
 };
 
 function createBaseConfigureSandbox_SysctlsEntry(): ConfigureSandbox_SysctlsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const ConfigureSandbox_SysctlsEntry: MessageFns<ConfigureSandbox_SysctlsEntry> = {
   encode(message: ConfigureSandbox_SysctlsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -2905,7 +2821,7 @@ export const ConfigureSandbox_SysctlsEntry: MessageFns<ConfigureSandbox_SysctlsE
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2947,8 +2863,8 @@ export const ConfigureSandbox_SysctlsEntry: MessageFns<ConfigureSandbox_SysctlsE
   },
   fromPartial(object: DeepPartial<ConfigureSandbox_SysctlsEntry>): ConfigureSandbox_SysctlsEntry {
     const message = createBaseConfigureSandbox_SysctlsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -2969,7 +2885,7 @@ export const ConfigureSandboxResult: MessageFns<ConfigureSandboxResult> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3009,7 +2925,7 @@ export const ConfigureSandboxResult: MessageFns<ConfigureSandboxResult> = {
 };
 
 function createBaseConfigureNetwork(): ConfigureNetwork {
-  return { interfaces: [], routes: [], resolvConf: '', hosts: '' };
+  return { interfaces: [], routes: [], resolvConf: "", hosts: "" };
 }
 
 export const ConfigureNetwork: MessageFns<ConfigureNetwork> = {
@@ -3020,10 +2936,10 @@ export const ConfigureNetwork: MessageFns<ConfigureNetwork> = {
     for (const v of message.routes) {
       Route.encode(v!, writer.uint32(18).fork()).join();
     }
-    if (message.resolvConf !== '') {
+    if (message.resolvConf !== "") {
       writer.uint32(26).string(message.resolvConf);
     }
-    if (message.hosts !== '') {
+    if (message.hosts !== "") {
       writer.uint32(34).string(message.hosts);
     }
     return writer;
@@ -3033,7 +2949,7 @@ export const ConfigureNetwork: MessageFns<ConfigureNetwork> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3093,22 +3009,22 @@ export const ConfigureNetwork: MessageFns<ConfigureNetwork> = {
     const message = createBaseConfigureNetwork();
     message.interfaces = object.interfaces?.map((e) => Interface.fromPartial(e)) || [];
     message.routes = object.routes?.map((e) => Route.fromPartial(e)) || [];
-    message.resolvConf = object.resolvConf ?? '';
-    message.hosts = object.hosts ?? '';
+    message.resolvConf = object.resolvConf ?? "";
+    message.hosts = object.hosts ?? "";
     return message;
   },
 };
 
 function createBaseInterface(): Interface {
-  return { mac: '', name: '', addresses: [], mtu: 0, index: 0 };
+  return { mac: "", name: "", addresses: [], mtu: 0, index: 0 };
 }
 
 export const Interface: MessageFns<Interface> = {
   encode(message: Interface, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.mac !== '') {
+    if (message.mac !== "") {
       writer.uint32(10).string(message.mac);
     }
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(18).string(message.name);
     }
     for (const v of message.addresses) {
@@ -3127,7 +3043,7 @@ export const Interface: MessageFns<Interface> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3193,8 +3109,8 @@ export const Interface: MessageFns<Interface> = {
   },
   fromPartial(object: DeepPartial<Interface>): Interface {
     const message = createBaseInterface();
-    message.mac = object.mac ?? '';
-    message.name = object.name ?? '';
+    message.mac = object.mac ?? "";
+    message.name = object.name ?? "";
     message.addresses = object.addresses?.map((e) => e) || [];
     message.mtu = object.mtu ?? 0;
     message.index = object.index ?? 0;
@@ -3203,18 +3119,18 @@ export const Interface: MessageFns<Interface> = {
 };
 
 function createBaseRoute(): Route {
-  return { destination: '', gateway: '', interface: '' };
+  return { destination: "", gateway: "", interface: "" };
 }
 
 export const Route: MessageFns<Route> = {
   encode(message: Route, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.destination !== '') {
+    if (message.destination !== "") {
       writer.uint32(10).string(message.destination);
     }
-    if (message.gateway !== '') {
+    if (message.gateway !== "") {
       writer.uint32(18).string(message.gateway);
     }
-    if (message.interface !== '') {
+    if (message.interface !== "") {
       writer.uint32(26).string(message.interface);
     }
     return writer;
@@ -3224,7 +3140,7 @@ export const Route: MessageFns<Route> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3274,9 +3190,9 @@ export const Route: MessageFns<Route> = {
   },
   fromPartial(object: DeepPartial<Route>): Route {
     const message = createBaseRoute();
-    message.destination = object.destination ?? '';
-    message.gateway = object.gateway ?? '';
-    message.interface = object.interface ?? '';
+    message.destination = object.destination ?? "";
+    message.gateway = object.gateway ?? "";
+    message.interface = object.interface ?? "";
     return message;
   },
 };
@@ -3297,7 +3213,7 @@ export const ScratchDisk: MessageFns<ScratchDisk> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3331,10 +3247,9 @@ export const ScratchDisk: MessageFns<ScratchDisk> = {
   },
   fromPartial(object: DeepPartial<ScratchDisk>): ScratchDisk {
     const message = createBaseScratchDisk();
-    message.address =
-      object.address !== undefined && object.address !== null
-        ? ScsiAddress.fromPartial(object.address)
-        : undefined;
+    message.address = (object.address !== undefined && object.address !== null)
+      ? ScsiAddress.fromPartial(object.address)
+      : undefined;
     return message;
   },
 };
@@ -3358,7 +3273,7 @@ export const ScsiAddress: MessageFns<ScsiAddress> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3408,25 +3323,25 @@ export const ScsiAddress: MessageFns<ScsiAddress> = {
 
 function createBaseMountVolume(): MountVolume {
   return {
-    volumeId: '',
+    volumeId: "",
     address: undefined,
-    fsType: '',
+    fsType: "",
     readOnly: false,
     formatIfBlank: false,
     options: [],
-    toolsVolumeId: '',
+    toolsVolumeId: "",
   };
 }
 
 export const MountVolume: MessageFns<MountVolume> = {
   encode(message: MountVolume, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.volumeId !== '') {
+    if (message.volumeId !== "") {
       writer.uint32(10).string(message.volumeId);
     }
     if (message.address !== undefined) {
       ScsiAddress.encode(message.address, writer.uint32(18).fork()).join();
     }
-    if (message.fsType !== '') {
+    if (message.fsType !== "") {
       writer.uint32(26).string(message.fsType);
     }
     if (message.readOnly !== false) {
@@ -3438,7 +3353,7 @@ export const MountVolume: MessageFns<MountVolume> = {
     for (const v of message.options) {
       writer.uint32(50).string(v!);
     }
-    if (message.toolsVolumeId !== '') {
+    if (message.toolsVolumeId !== "") {
       writer.uint32(58).string(message.toolsVolumeId);
     }
     return writer;
@@ -3448,7 +3363,7 @@ export const MountVolume: MessageFns<MountVolume> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3530,22 +3445,21 @@ export const MountVolume: MessageFns<MountVolume> = {
   },
   fromPartial(object: DeepPartial<MountVolume>): MountVolume {
     const message = createBaseMountVolume();
-    message.volumeId = object.volumeId ?? '';
-    message.address =
-      object.address !== undefined && object.address !== null
-        ? ScsiAddress.fromPartial(object.address)
-        : undefined;
-    message.fsType = object.fsType ?? '';
+    message.volumeId = object.volumeId ?? "";
+    message.address = (object.address !== undefined && object.address !== null)
+      ? ScsiAddress.fromPartial(object.address)
+      : undefined;
+    message.fsType = object.fsType ?? "";
     message.readOnly = object.readOnly ?? false;
     message.formatIfBlank = object.formatIfBlank ?? false;
     message.options = object.options?.map((e) => e) || [];
-    message.toolsVolumeId = object.toolsVolumeId ?? '';
+    message.toolsVolumeId = object.toolsVolumeId ?? "";
     return message;
   },
 };
 
 function createBaseMountVolumeResult(): MountVolumeResult {
-  return { formatted: false, fsType: '', sizeBytes: 0n };
+  return { formatted: false, fsType: "", sizeBytes: 0n };
 }
 
 export const MountVolumeResult: MessageFns<MountVolumeResult> = {
@@ -3553,12 +3467,12 @@ export const MountVolumeResult: MessageFns<MountVolumeResult> = {
     if (message.formatted !== false) {
       writer.uint32(8).bool(message.formatted);
     }
-    if (message.fsType !== '') {
+    if (message.fsType !== "") {
       writer.uint32(18).string(message.fsType);
     }
     if (message.sizeBytes !== 0n) {
       if (BigInt.asUintN(64, message.sizeBytes) !== message.sizeBytes) {
-        throw new globalThis.Error('value provided for field message.sizeBytes of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.sizeBytes of type uint64 too large");
       }
       writer.uint32(24).uint64(message.sizeBytes);
     }
@@ -3569,7 +3483,7 @@ export const MountVolumeResult: MessageFns<MountVolumeResult> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3620,20 +3534,19 @@ export const MountVolumeResult: MessageFns<MountVolumeResult> = {
   fromPartial(object: DeepPartial<MountVolumeResult>): MountVolumeResult {
     const message = createBaseMountVolumeResult();
     message.formatted = object.formatted ?? false;
-    message.fsType = object.fsType ?? '';
-    message.sizeBytes =
-      object.sizeBytes !== undefined && object.sizeBytes !== null ? BigInt(object.sizeBytes) : 0n;
+    message.fsType = object.fsType ?? "";
+    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
     return message;
   },
 };
 
 function createBaseUnmountVolume(): UnmountVolume {
-  return { volumeId: '', removeDevice: false };
+  return { volumeId: "", removeDevice: false };
 }
 
 export const UnmountVolume: MessageFns<UnmountVolume> = {
   encode(message: UnmountVolume, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.volumeId !== '') {
+    if (message.volumeId !== "") {
       writer.uint32(10).string(message.volumeId);
     }
     if (message.removeDevice !== false) {
@@ -3646,7 +3559,7 @@ export const UnmountVolume: MessageFns<UnmountVolume> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3688,24 +3601,24 @@ export const UnmountVolume: MessageFns<UnmountVolume> = {
   },
   fromPartial(object: DeepPartial<UnmountVolume>): UnmountVolume {
     const message = createBaseUnmountVolume();
-    message.volumeId = object.volumeId ?? '';
+    message.volumeId = object.volumeId ?? "";
     message.removeDevice = object.removeDevice ?? false;
     return message;
   },
 };
 
 function createBasePutFiles(): PutFiles {
-  return { setId: '', generation: 0n, files: [], commit: false, inMemory: false };
+  return { setId: "", generation: 0n, files: [], commit: false, inMemory: false };
 }
 
 export const PutFiles: MessageFns<PutFiles> = {
   encode(message: PutFiles, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.setId !== '') {
+    if (message.setId !== "") {
       writer.uint32(10).string(message.setId);
     }
     if (message.generation !== 0n) {
       if (BigInt.asUintN(64, message.generation) !== message.generation) {
-        throw new globalThis.Error('value provided for field message.generation of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.generation of type uint64 too large");
       }
       writer.uint32(16).uint64(message.generation);
     }
@@ -3725,7 +3638,7 @@ export const PutFiles: MessageFns<PutFiles> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3791,9 +3704,10 @@ export const PutFiles: MessageFns<PutFiles> = {
   },
   fromPartial(object: DeepPartial<PutFiles>): PutFiles {
     const message = createBasePutFiles();
-    message.setId = object.setId ?? '';
-    message.generation =
-      object.generation !== undefined && object.generation !== null ? BigInt(object.generation) : 0n;
+    message.setId = object.setId ?? "";
+    message.generation = (object.generation !== undefined && object.generation !== null)
+      ? BigInt(object.generation)
+      : 0n;
     message.files = object.files?.map((e) => File.fromPartial(e)) || [];
     message.commit = object.commit ?? false;
     message.inMemory = object.inMemory ?? false;
@@ -3802,12 +3716,12 @@ export const PutFiles: MessageFns<PutFiles> = {
 };
 
 function createBaseFile(): File {
-  return { path: '', mode: 0, uid: 0, gid: 0, offset: 0n, data: Buffer.alloc(0), symlinkTarget: '' };
+  return { path: "", mode: 0, uid: 0, gid: 0, offset: 0n, data: Buffer.alloc(0), symlinkTarget: "" };
 }
 
 export const File: MessageFns<File> = {
   encode(message: File, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.path !== '') {
+    if (message.path !== "") {
       writer.uint32(10).string(message.path);
     }
     if (message.mode !== 0) {
@@ -3821,14 +3735,14 @@ export const File: MessageFns<File> = {
     }
     if (message.offset !== 0n) {
       if (BigInt.asUintN(64, message.offset) !== message.offset) {
-        throw new globalThis.Error('value provided for field message.offset of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.offset of type uint64 too large");
       }
       writer.uint32(40).uint64(message.offset);
     }
     if (message.data.length !== 0) {
       writer.uint32(50).bytes(message.data);
     }
-    if (message.symlinkTarget !== '') {
+    if (message.symlinkTarget !== "") {
       writer.uint32(58).string(message.symlinkTarget);
     }
     return writer;
@@ -3838,7 +3752,7 @@ export const File: MessageFns<File> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3920,24 +3834,24 @@ export const File: MessageFns<File> = {
   },
   fromPartial(object: DeepPartial<File>): File {
     const message = createBaseFile();
-    message.path = object.path ?? '';
+    message.path = object.path ?? "";
     message.mode = object.mode ?? 0;
     message.uid = object.uid ?? 0;
     message.gid = object.gid ?? 0;
-    message.offset = object.offset !== undefined && object.offset !== null ? BigInt(object.offset) : 0n;
+    message.offset = (object.offset !== undefined && object.offset !== null) ? BigInt(object.offset) : 0n;
     message.data = object.data ?? Buffer.alloc(0);
-    message.symlinkTarget = object.symlinkTarget ?? '';
+    message.symlinkTarget = object.symlinkTarget ?? "";
     return message;
   },
 };
 
 function createBaseRemoveFiles(): RemoveFiles {
-  return { setId: '' };
+  return { setId: "" };
 }
 
 export const RemoveFiles: MessageFns<RemoveFiles> = {
   encode(message: RemoveFiles, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.setId !== '') {
+    if (message.setId !== "") {
       writer.uint32(10).string(message.setId);
     }
     return writer;
@@ -3947,7 +3861,7 @@ export const RemoveFiles: MessageFns<RemoveFiles> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3981,21 +3895,21 @@ export const RemoveFiles: MessageFns<RemoveFiles> = {
   },
   fromPartial(object: DeepPartial<RemoveFiles>): RemoveFiles {
     const message = createBaseRemoveFiles();
-    message.setId = object.setId ?? '';
+    message.setId = object.setId ?? "";
     return message;
   },
 };
 
 function createBaseGetFile(): GetFile {
-  return { setId: '', path: '', maxBytes: 0 };
+  return { setId: "", path: "", maxBytes: 0 };
 }
 
 export const GetFile: MessageFns<GetFile> = {
   encode(message: GetFile, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.setId !== '') {
+    if (message.setId !== "") {
       writer.uint32(10).string(message.setId);
     }
-    if (message.path !== '') {
+    if (message.path !== "") {
       writer.uint32(18).string(message.path);
     }
     if (message.maxBytes !== 0) {
@@ -4008,7 +3922,7 @@ export const GetFile: MessageFns<GetFile> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4058,8 +3972,8 @@ export const GetFile: MessageFns<GetFile> = {
   },
   fromPartial(object: DeepPartial<GetFile>): GetFile {
     const message = createBaseGetFile();
-    message.setId = object.setId ?? '';
-    message.path = object.path ?? '';
+    message.setId = object.setId ?? "";
+    message.path = object.path ?? "";
     message.maxBytes = object.maxBytes ?? 0;
     return message;
   },
@@ -4081,7 +3995,7 @@ export const GetFileResult: MessageFns<GetFileResult> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4122,7 +4036,7 @@ export const GetFileResult: MessageFns<GetFileResult> = {
 
 function createBaseCreateContainer(): CreateContainer {
   return {
-    containerId: '',
+    containerId: "",
     layerVolumeIds: [],
     readOnlyRootfs: false,
     mounts: [],
@@ -4137,14 +4051,14 @@ function createBaseCreateContainer(): CreateContainer {
     stderrStream: 0,
     devices: [],
     stdinOnce: false,
-    rootfsVolumeId: '',
+    rootfsVolumeId: "",
     writableLayerSizeBytes: 0n,
   };
 }
 
 export const CreateContainer: MessageFns<CreateContainer> = {
   encode(message: CreateContainer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     for (const v of message.layerVolumeIds) {
@@ -4189,14 +4103,12 @@ export const CreateContainer: MessageFns<CreateContainer> = {
     if (message.stdinOnce !== false) {
       writer.uint32(120).bool(message.stdinOnce);
     }
-    if (message.rootfsVolumeId !== '') {
+    if (message.rootfsVolumeId !== "") {
       writer.uint32(130).string(message.rootfsVolumeId);
     }
     if (message.writableLayerSizeBytes !== 0n) {
       if (BigInt.asUintN(64, message.writableLayerSizeBytes) !== message.writableLayerSizeBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.writableLayerSizeBytes of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.writableLayerSizeBytes of type uint64 too large");
       }
       writer.uint32(136).uint64(message.writableLayerSizeBytes);
     }
@@ -4207,7 +4119,7 @@ export const CreateContainer: MessageFns<CreateContainer> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4369,18 +4281,16 @@ export const CreateContainer: MessageFns<CreateContainer> = {
   },
   fromPartial(object: DeepPartial<CreateContainer>): CreateContainer {
     const message = createBaseCreateContainer();
-    message.containerId = object.containerId ?? '';
+    message.containerId = object.containerId ?? "";
     message.layerVolumeIds = object.layerVolumeIds?.map((e) => e) || [];
     message.readOnlyRootfs = object.readOnlyRootfs ?? false;
     message.mounts = object.mounts?.map((e) => Mount.fromPartial(e)) || [];
-    message.process =
-      object.process !== undefined && object.process !== null
-        ? Process.fromPartial(object.process)
-        : undefined;
-    message.resources =
-      object.resources !== undefined && object.resources !== null
-        ? Resources.fromPartial(object.resources)
-        : undefined;
+    message.process = (object.process !== undefined && object.process !== null)
+      ? Process.fromPartial(object.process)
+      : undefined;
+    message.resources = (object.resources !== undefined && object.resources !== null)
+      ? Resources.fromPartial(object.resources)
+      : undefined;
     message.maskedPaths = object.maskedPaths?.map((e) => e) || [];
     message.readOnlyPaths = object.readOnlyPaths?.map((e) => e) || [];
     message.privileged = object.privileged ?? false;
@@ -4390,9 +4300,9 @@ export const CreateContainer: MessageFns<CreateContainer> = {
     message.stderrStream = object.stderrStream ?? 0;
     message.devices = object.devices?.map((e) => Device.fromPartial(e)) || [];
     message.stdinOnce = object.stdinOnce ?? false;
-    message.rootfsVolumeId = object.rootfsVolumeId ?? '';
+    message.rootfsVolumeId = object.rootfsVolumeId ?? "";
     message.writableLayerSizeBytes =
-      object.writableLayerSizeBytes !== undefined && object.writableLayerSizeBytes !== null
+      (object.writableLayerSizeBytes !== undefined && object.writableLayerSizeBytes !== null)
         ? BigInt(object.writableLayerSizeBytes)
         : 0n;
     return message;
@@ -4403,7 +4313,7 @@ function createBaseProcess(): Process {
   return {
     args: [],
     env: [],
-    cwd: '',
+    cwd: "",
     terminal: false,
     rows: 0,
     columns: 0,
@@ -4424,7 +4334,7 @@ export const Process: MessageFns<Process> = {
     for (const v of message.env) {
       writer.uint32(18).string(v!);
     }
-    if (message.cwd !== '') {
+    if (message.cwd !== "") {
       writer.uint32(26).string(message.cwd);
     }
     if (message.terminal !== false) {
@@ -4461,7 +4371,7 @@ export const Process: MessageFns<Process> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4585,16 +4495,14 @@ export const Process: MessageFns<Process> = {
     const message = createBaseProcess();
     message.args = object.args?.map((e) => e) || [];
     message.env = object.env?.map((e) => e) || [];
-    message.cwd = object.cwd ?? '';
+    message.cwd = object.cwd ?? "";
     message.terminal = object.terminal ?? false;
     message.rows = object.rows ?? 0;
     message.columns = object.columns ?? 0;
-    message.user =
-      object.user !== undefined && object.user !== null ? User.fromPartial(object.user) : undefined;
-    message.capabilities =
-      object.capabilities !== undefined && object.capabilities !== null
-        ? Capabilities.fromPartial(object.capabilities)
-        : undefined;
+    message.user = (object.user !== undefined && object.user !== null) ? User.fromPartial(object.user) : undefined;
+    message.capabilities = (object.capabilities !== undefined && object.capabilities !== null)
+      ? Capabilities.fromPartial(object.capabilities)
+      : undefined;
     message.noNewPrivileges = object.noNewPrivileges ?? false;
     message.rlimits = object.rlimits?.map((e) => Rlimit.fromPartial(e)) || [];
     message.oomScoreAdj = object.oomScoreAdj ?? 0;
@@ -4604,12 +4512,12 @@ export const Process: MessageFns<Process> = {
 };
 
 function createBaseUser(): User {
-  return { name: '', uid: 0, gid: 0, gidSet: false, supplementalGroups: [], strictGroups: false };
+  return { name: "", uid: 0, gid: 0, gidSet: false, supplementalGroups: [], strictGroups: false };
 }
 
 export const User: MessageFns<User> = {
   encode(message: User, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(10).string(message.name);
     }
     if (message.uid !== 0) {
@@ -4638,7 +4546,7 @@ export const User: MessageFns<User> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4722,7 +4630,7 @@ export const User: MessageFns<User> = {
   },
   fromPartial(object: DeepPartial<User>): User {
     const message = createBaseUser();
-    message.name = object.name ?? '';
+    message.name = object.name ?? "";
     message.uid = object.uid ?? 0;
     message.gid = object.gid ?? 0;
     message.gidSet = object.gidSet ?? false;
@@ -4760,7 +4668,7 @@ export const Capabilities: MessageFns<Capabilities> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4836,23 +4744,23 @@ export const Capabilities: MessageFns<Capabilities> = {
 };
 
 function createBaseRlimit(): Rlimit {
-  return { type: '', soft: 0n, hard: 0n };
+  return { type: "", soft: 0n, hard: 0n };
 }
 
 export const Rlimit: MessageFns<Rlimit> = {
   encode(message: Rlimit, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.type !== '') {
+    if (message.type !== "") {
       writer.uint32(10).string(message.type);
     }
     if (message.soft !== 0n) {
       if (BigInt.asUintN(64, message.soft) !== message.soft) {
-        throw new globalThis.Error('value provided for field message.soft of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.soft of type uint64 too large");
       }
       writer.uint32(16).uint64(message.soft);
     }
     if (message.hard !== 0n) {
       if (BigInt.asUintN(64, message.hard) !== message.hard) {
-        throw new globalThis.Error('value provided for field message.hard of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.hard of type uint64 too large");
       }
       writer.uint32(24).uint64(message.hard);
     }
@@ -4863,7 +4771,7 @@ export const Rlimit: MessageFns<Rlimit> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4913,26 +4821,26 @@ export const Rlimit: MessageFns<Rlimit> = {
   },
   fromPartial(object: DeepPartial<Rlimit>): Rlimit {
     const message = createBaseRlimit();
-    message.type = object.type ?? '';
-    message.soft = object.soft !== undefined && object.soft !== null ? BigInt(object.soft) : 0n;
-    message.hard = object.hard !== undefined && object.hard !== null ? BigInt(object.hard) : 0n;
+    message.type = object.type ?? "";
+    message.soft = (object.soft !== undefined && object.soft !== null) ? BigInt(object.soft) : 0n;
+    message.hard = (object.hard !== undefined && object.hard !== null) ? BigInt(object.hard) : 0n;
     return message;
   },
 };
 
 function createBaseDevice(): Device {
-  return { path: '', volumeId: '', type: '', major: 0, minor: 0, mode: 0, uid: 0, gid: 0 };
+  return { path: "", volumeId: "", type: "", major: 0, minor: 0, mode: 0, uid: 0, gid: 0 };
 }
 
 export const Device: MessageFns<Device> = {
   encode(message: Device, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.path !== '') {
+    if (message.path !== "") {
       writer.uint32(10).string(message.path);
     }
-    if (message.volumeId !== '') {
+    if (message.volumeId !== "") {
       writer.uint32(18).string(message.volumeId);
     }
-    if (message.type !== '') {
+    if (message.type !== "") {
       writer.uint32(26).string(message.type);
     }
     if (message.major !== 0) {
@@ -4957,7 +4865,7 @@ export const Device: MessageFns<Device> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5047,9 +4955,9 @@ export const Device: MessageFns<Device> = {
   },
   fromPartial(object: DeepPartial<Device>): Device {
     const message = createBaseDevice();
-    message.path = object.path ?? '';
-    message.volumeId = object.volumeId ?? '';
-    message.type = object.type ?? '';
+    message.path = object.path ?? "";
+    message.volumeId = object.volumeId ?? "";
+    message.type = object.type ?? "";
     message.major = object.major ?? 0;
     message.minor = object.minor ?? 0;
     message.mode = object.mode ?? 0;
@@ -5061,12 +4969,12 @@ export const Device: MessageFns<Device> = {
 
 function createBaseMount(): Mount {
   return {
-    destination: '',
+    destination: "",
     source: undefined,
-    subPath: '',
+    subPath: "",
     readOnly: false,
     options: [],
-    propagation: '',
+    propagation: "",
     sizeBytes: 0n,
     fsGroup: 0n,
   };
@@ -5074,30 +4982,30 @@ function createBaseMount(): Mount {
 
 export const Mount: MessageFns<Mount> = {
   encode(message: Mount, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.destination !== '') {
+    if (message.destination !== "") {
       writer.uint32(10).string(message.destination);
     }
     switch (message.source?.$case) {
-      case 'volumeId':
+      case "volumeId":
         writer.uint32(18).string(message.source.value);
         break;
-      case 'fileSetId':
+      case "fileSetId":
         writer.uint32(26).string(message.source.value);
         break;
-      case 'emptyDirId':
+      case "emptyDirId":
         writer.uint32(34).string(message.source.value);
         break;
-      case 'memoryDirId':
+      case "memoryDirId":
         writer.uint32(42).string(message.source.value);
         break;
-      case 'tmpfs':
+      case "tmpfs":
         writer.uint32(50).string(message.source.value);
         break;
-      case 'kernelFs':
+      case "kernelFs":
         writer.uint32(58).string(message.source.value);
         break;
     }
-    if (message.subPath !== '') {
+    if (message.subPath !== "") {
       writer.uint32(66).string(message.subPath);
     }
     if (message.readOnly !== false) {
@@ -5106,18 +5014,18 @@ export const Mount: MessageFns<Mount> = {
     for (const v of message.options) {
       writer.uint32(82).string(v!);
     }
-    if (message.propagation !== '') {
+    if (message.propagation !== "") {
       writer.uint32(90).string(message.propagation);
     }
     if (message.sizeBytes !== 0n) {
       if (BigInt.asUintN(64, message.sizeBytes) !== message.sizeBytes) {
-        throw new globalThis.Error('value provided for field message.sizeBytes of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.sizeBytes of type uint64 too large");
       }
       writer.uint32(96).uint64(message.sizeBytes);
     }
     if (message.fsGroup !== 0n) {
       if (BigInt.asIntN(64, message.fsGroup) !== message.fsGroup) {
-        throw new globalThis.Error('value provided for field message.fsGroup of type int64 too large');
+        throw new globalThis.Error("value provided for field message.fsGroup of type int64 too large");
       }
       writer.uint32(104).int64(message.fsGroup);
     }
@@ -5128,7 +5036,7 @@ export const Mount: MessageFns<Mount> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5150,7 +5058,7 @@ export const Mount: MessageFns<Mount> = {
               break;
             }
 
-            message.source = { $case: 'volumeId', value: reader.string() };
+            message.source = { $case: "volumeId", value: reader.string() };
             continue;
           }
           case 3: {
@@ -5158,7 +5066,7 @@ export const Mount: MessageFns<Mount> = {
               break;
             }
 
-            message.source = { $case: 'fileSetId', value: reader.string() };
+            message.source = { $case: "fileSetId", value: reader.string() };
             continue;
           }
           case 4: {
@@ -5166,7 +5074,7 @@ export const Mount: MessageFns<Mount> = {
               break;
             }
 
-            message.source = { $case: 'emptyDirId', value: reader.string() };
+            message.source = { $case: "emptyDirId", value: reader.string() };
             continue;
           }
           case 5: {
@@ -5174,7 +5082,7 @@ export const Mount: MessageFns<Mount> = {
               break;
             }
 
-            message.source = { $case: 'memoryDirId', value: reader.string() };
+            message.source = { $case: "memoryDirId", value: reader.string() };
             continue;
           }
           case 6: {
@@ -5182,7 +5090,7 @@ export const Mount: MessageFns<Mount> = {
               break;
             }
 
-            message.source = { $case: 'tmpfs', value: reader.string() };
+            message.source = { $case: "tmpfs", value: reader.string() };
             continue;
           }
           case 7: {
@@ -5190,7 +5098,7 @@ export const Mount: MessageFns<Mount> = {
               break;
             }
 
-            message.source = { $case: 'kernelFs', value: reader.string() };
+            message.source = { $case: "kernelFs", value: reader.string() };
             continue;
           }
           case 8: {
@@ -5258,52 +5166,51 @@ export const Mount: MessageFns<Mount> = {
   },
   fromPartial(object: DeepPartial<Mount>): Mount {
     const message = createBaseMount();
-    message.destination = object.destination ?? '';
+    message.destination = object.destination ?? "";
     switch (object.source?.$case) {
-      case 'volumeId': {
+      case "volumeId": {
         if (object.source?.value !== undefined && object.source?.value !== null) {
-          message.source = { $case: 'volumeId', value: object.source.value };
+          message.source = { $case: "volumeId", value: object.source.value };
         }
         break;
       }
-      case 'fileSetId': {
+      case "fileSetId": {
         if (object.source?.value !== undefined && object.source?.value !== null) {
-          message.source = { $case: 'fileSetId', value: object.source.value };
+          message.source = { $case: "fileSetId", value: object.source.value };
         }
         break;
       }
-      case 'emptyDirId': {
+      case "emptyDirId": {
         if (object.source?.value !== undefined && object.source?.value !== null) {
-          message.source = { $case: 'emptyDirId', value: object.source.value };
+          message.source = { $case: "emptyDirId", value: object.source.value };
         }
         break;
       }
-      case 'memoryDirId': {
+      case "memoryDirId": {
         if (object.source?.value !== undefined && object.source?.value !== null) {
-          message.source = { $case: 'memoryDirId', value: object.source.value };
+          message.source = { $case: "memoryDirId", value: object.source.value };
         }
         break;
       }
-      case 'tmpfs': {
+      case "tmpfs": {
         if (object.source?.value !== undefined && object.source?.value !== null) {
-          message.source = { $case: 'tmpfs', value: object.source.value };
+          message.source = { $case: "tmpfs", value: object.source.value };
         }
         break;
       }
-      case 'kernelFs': {
+      case "kernelFs": {
         if (object.source?.value !== undefined && object.source?.value !== null) {
-          message.source = { $case: 'kernelFs', value: object.source.value };
+          message.source = { $case: "kernelFs", value: object.source.value };
         }
         break;
       }
     }
-    message.subPath = object.subPath ?? '';
+    message.subPath = object.subPath ?? "";
     message.readOnly = object.readOnly ?? false;
     message.options = object.options?.map((e) => e) || [];
-    message.propagation = object.propagation ?? '';
-    message.sizeBytes =
-      object.sizeBytes !== undefined && object.sizeBytes !== null ? BigInt(object.sizeBytes) : 0n;
-    message.fsGroup = object.fsGroup !== undefined && object.fsGroup !== null ? BigInt(object.fsGroup) : 0n;
+    message.propagation = object.propagation ?? "";
+    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
+    message.fsGroup = (object.fsGroup !== undefined && object.fsGroup !== null) ? BigInt(object.fsGroup) : 0n;
     return message;
   },
 };
@@ -5315,7 +5222,7 @@ function createBaseResources(): Resources {
     cpuShares: 0n,
     memoryLimitBytes: 0n,
     pidsLimit: 0n,
-    cpusetCpus: '',
+    cpusetCpus: "",
     memorySwapLimitBytes: 0n,
   };
 }
@@ -5324,44 +5231,40 @@ export const Resources: MessageFns<Resources> = {
   encode(message: Resources, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.cpuPeriodUs !== 0n) {
       if (BigInt.asUintN(64, message.cpuPeriodUs) !== message.cpuPeriodUs) {
-        throw new globalThis.Error('value provided for field message.cpuPeriodUs of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.cpuPeriodUs of type uint64 too large");
       }
       writer.uint32(8).uint64(message.cpuPeriodUs);
     }
     if (message.cpuQuotaUs !== 0n) {
       if (BigInt.asIntN(64, message.cpuQuotaUs) !== message.cpuQuotaUs) {
-        throw new globalThis.Error('value provided for field message.cpuQuotaUs of type int64 too large');
+        throw new globalThis.Error("value provided for field message.cpuQuotaUs of type int64 too large");
       }
       writer.uint32(16).int64(message.cpuQuotaUs);
     }
     if (message.cpuShares !== 0n) {
       if (BigInt.asUintN(64, message.cpuShares) !== message.cpuShares) {
-        throw new globalThis.Error('value provided for field message.cpuShares of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.cpuShares of type uint64 too large");
       }
       writer.uint32(24).uint64(message.cpuShares);
     }
     if (message.memoryLimitBytes !== 0n) {
       if (BigInt.asIntN(64, message.memoryLimitBytes) !== message.memoryLimitBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.memoryLimitBytes of type int64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.memoryLimitBytes of type int64 too large");
       }
       writer.uint32(32).int64(message.memoryLimitBytes);
     }
     if (message.pidsLimit !== 0n) {
       if (BigInt.asIntN(64, message.pidsLimit) !== message.pidsLimit) {
-        throw new globalThis.Error('value provided for field message.pidsLimit of type int64 too large');
+        throw new globalThis.Error("value provided for field message.pidsLimit of type int64 too large");
       }
       writer.uint32(40).int64(message.pidsLimit);
     }
-    if (message.cpusetCpus !== '') {
+    if (message.cpusetCpus !== "") {
       writer.uint32(50).string(message.cpusetCpus);
     }
     if (message.memorySwapLimitBytes !== 0n) {
       if (BigInt.asIntN(64, message.memorySwapLimitBytes) !== message.memorySwapLimitBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.memorySwapLimitBytes of type int64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.memorySwapLimitBytes of type int64 too large");
       }
       writer.uint32(56).int64(message.memorySwapLimitBytes);
     }
@@ -5372,7 +5275,7 @@ export const Resources: MessageFns<Resources> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5454,34 +5357,32 @@ export const Resources: MessageFns<Resources> = {
   },
   fromPartial(object: DeepPartial<Resources>): Resources {
     const message = createBaseResources();
-    message.cpuPeriodUs =
-      object.cpuPeriodUs !== undefined && object.cpuPeriodUs !== null ? BigInt(object.cpuPeriodUs) : 0n;
-    message.cpuQuotaUs =
-      object.cpuQuotaUs !== undefined && object.cpuQuotaUs !== null ? BigInt(object.cpuQuotaUs) : 0n;
-    message.cpuShares =
-      object.cpuShares !== undefined && object.cpuShares !== null ? BigInt(object.cpuShares) : 0n;
-    message.memoryLimitBytes =
-      object.memoryLimitBytes !== undefined && object.memoryLimitBytes !== null
-        ? BigInt(object.memoryLimitBytes)
-        : 0n;
-    message.pidsLimit =
-      object.pidsLimit !== undefined && object.pidsLimit !== null ? BigInt(object.pidsLimit) : 0n;
-    message.cpusetCpus = object.cpusetCpus ?? '';
-    message.memorySwapLimitBytes =
-      object.memorySwapLimitBytes !== undefined && object.memorySwapLimitBytes !== null
-        ? BigInt(object.memorySwapLimitBytes)
-        : 0n;
+    message.cpuPeriodUs = (object.cpuPeriodUs !== undefined && object.cpuPeriodUs !== null)
+      ? BigInt(object.cpuPeriodUs)
+      : 0n;
+    message.cpuQuotaUs = (object.cpuQuotaUs !== undefined && object.cpuQuotaUs !== null)
+      ? BigInt(object.cpuQuotaUs)
+      : 0n;
+    message.cpuShares = (object.cpuShares !== undefined && object.cpuShares !== null) ? BigInt(object.cpuShares) : 0n;
+    message.memoryLimitBytes = (object.memoryLimitBytes !== undefined && object.memoryLimitBytes !== null)
+      ? BigInt(object.memoryLimitBytes)
+      : 0n;
+    message.pidsLimit = (object.pidsLimit !== undefined && object.pidsLimit !== null) ? BigInt(object.pidsLimit) : 0n;
+    message.cpusetCpus = object.cpusetCpus ?? "";
+    message.memorySwapLimitBytes = (object.memorySwapLimitBytes !== undefined && object.memorySwapLimitBytes !== null)
+      ? BigInt(object.memorySwapLimitBytes)
+      : 0n;
     return message;
   },
 };
 
 function createBaseStartContainer(): StartContainer {
-  return { containerId: '' };
+  return { containerId: "" };
 }
 
 export const StartContainer: MessageFns<StartContainer> = {
   encode(message: StartContainer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     return writer;
@@ -5491,7 +5392,7 @@ export const StartContainer: MessageFns<StartContainer> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5525,7 +5426,7 @@ export const StartContainer: MessageFns<StartContainer> = {
   },
   fromPartial(object: DeepPartial<StartContainer>): StartContainer {
     const message = createBaseStartContainer();
-    message.containerId = object.containerId ?? '';
+    message.containerId = object.containerId ?? "";
     return message;
   },
 };
@@ -5541,7 +5442,7 @@ export const StartContainerResult: MessageFns<StartContainerResult> = {
     }
     if (message.startedAtNs !== 0n) {
       if (BigInt.asUintN(64, message.startedAtNs) !== message.startedAtNs) {
-        throw new globalThis.Error('value provided for field message.startedAtNs of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.startedAtNs of type uint64 too large");
       }
       writer.uint32(16).uint64(message.startedAtNs);
     }
@@ -5552,7 +5453,7 @@ export const StartContainerResult: MessageFns<StartContainerResult> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5595,22 +5496,23 @@ export const StartContainerResult: MessageFns<StartContainerResult> = {
   fromPartial(object: DeepPartial<StartContainerResult>): StartContainerResult {
     const message = createBaseStartContainerResult();
     message.pid = object.pid ?? 0;
-    message.startedAtNs =
-      object.startedAtNs !== undefined && object.startedAtNs !== null ? BigInt(object.startedAtNs) : 0n;
+    message.startedAtNs = (object.startedAtNs !== undefined && object.startedAtNs !== null)
+      ? BigInt(object.startedAtNs)
+      : 0n;
     return message;
   },
 };
 
 function createBaseSignalProcess(): SignalProcess {
-  return { containerId: '', execId: '', signal: 0, all: false };
+  return { containerId: "", execId: "", signal: 0, all: false };
 }
 
 export const SignalProcess: MessageFns<SignalProcess> = {
   encode(message: SignalProcess, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
-    if (message.execId !== '') {
+    if (message.execId !== "") {
       writer.uint32(18).string(message.execId);
     }
     if (message.signal !== 0) {
@@ -5626,7 +5528,7 @@ export const SignalProcess: MessageFns<SignalProcess> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5684,8 +5586,8 @@ export const SignalProcess: MessageFns<SignalProcess> = {
   },
   fromPartial(object: DeepPartial<SignalProcess>): SignalProcess {
     const message = createBaseSignalProcess();
-    message.containerId = object.containerId ?? '';
-    message.execId = object.execId ?? '';
+    message.containerId = object.containerId ?? "";
+    message.execId = object.execId ?? "";
     message.signal = object.signal ?? 0;
     message.all = object.all ?? false;
     return message;
@@ -5693,12 +5595,12 @@ export const SignalProcess: MessageFns<SignalProcess> = {
 };
 
 function createBaseRemoveContainer(): RemoveContainer {
-  return { containerId: '' };
+  return { containerId: "" };
 }
 
 export const RemoveContainer: MessageFns<RemoveContainer> = {
   encode(message: RemoveContainer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     return writer;
@@ -5708,7 +5610,7 @@ export const RemoveContainer: MessageFns<RemoveContainer> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5742,28 +5644,21 @@ export const RemoveContainer: MessageFns<RemoveContainer> = {
   },
   fromPartial(object: DeepPartial<RemoveContainer>): RemoveContainer {
     const message = createBaseRemoveContainer();
-    message.containerId = object.containerId ?? '';
+    message.containerId = object.containerId ?? "";
     return message;
   },
 };
 
 function createBaseExec(): Exec {
-  return {
-    containerId: '',
-    execId: '',
-    process: undefined,
-    stdinStream: 0,
-    stdoutStream: 0,
-    stderrStream: 0,
-  };
+  return { containerId: "", execId: "", process: undefined, stdinStream: 0, stdoutStream: 0, stderrStream: 0 };
 }
 
 export const Exec: MessageFns<Exec> = {
   encode(message: Exec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
-    if (message.execId !== '') {
+    if (message.execId !== "") {
       writer.uint32(18).string(message.execId);
     }
     if (message.process !== undefined) {
@@ -5785,7 +5680,7 @@ export const Exec: MessageFns<Exec> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5859,12 +5754,11 @@ export const Exec: MessageFns<Exec> = {
   },
   fromPartial(object: DeepPartial<Exec>): Exec {
     const message = createBaseExec();
-    message.containerId = object.containerId ?? '';
-    message.execId = object.execId ?? '';
-    message.process =
-      object.process !== undefined && object.process !== null
-        ? Process.fromPartial(object.process)
-        : undefined;
+    message.containerId = object.containerId ?? "";
+    message.execId = object.execId ?? "";
+    message.process = (object.process !== undefined && object.process !== null)
+      ? Process.fromPartial(object.process)
+      : undefined;
     message.stdinStream = object.stdinStream ?? 0;
     message.stdoutStream = object.stdoutStream ?? 0;
     message.stderrStream = object.stderrStream ?? 0;
@@ -5888,7 +5782,7 @@ export const ExecResult: MessageFns<ExecResult> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5928,15 +5822,15 @@ export const ExecResult: MessageFns<ExecResult> = {
 };
 
 function createBaseResizeTerminal(): ResizeTerminal {
-  return { containerId: '', execId: '', rows: 0, columns: 0 };
+  return { containerId: "", execId: "", rows: 0, columns: 0 };
 }
 
 export const ResizeTerminal: MessageFns<ResizeTerminal> = {
   encode(message: ResizeTerminal, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
-    if (message.execId !== '') {
+    if (message.execId !== "") {
       writer.uint32(18).string(message.execId);
     }
     if (message.rows !== 0) {
@@ -5952,7 +5846,7 @@ export const ResizeTerminal: MessageFns<ResizeTerminal> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6010,8 +5904,8 @@ export const ResizeTerminal: MessageFns<ResizeTerminal> = {
   },
   fromPartial(object: DeepPartial<ResizeTerminal>): ResizeTerminal {
     const message = createBaseResizeTerminal();
-    message.containerId = object.containerId ?? '';
-    message.execId = object.execId ?? '';
+    message.containerId = object.containerId ?? "";
+    message.execId = object.execId ?? "";
     message.rows = object.rows ?? 0;
     message.columns = object.columns ?? 0;
     return message;
@@ -6019,12 +5913,12 @@ export const ResizeTerminal: MessageFns<ResizeTerminal> = {
 };
 
 function createBaseOpenConnection(): OpenConnection {
-  return { host: '', port: 0, streamToGuest: 0, streamToHost: 0, timeoutMs: 0 };
+  return { host: "", port: 0, streamToGuest: 0, streamToHost: 0, timeoutMs: 0 };
 }
 
 export const OpenConnection: MessageFns<OpenConnection> = {
   encode(message: OpenConnection, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.host !== '') {
+    if (message.host !== "") {
       writer.uint32(10).string(message.host);
     }
     if (message.port !== 0) {
@@ -6046,7 +5940,7 @@ export const OpenConnection: MessageFns<OpenConnection> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6112,7 +6006,7 @@ export const OpenConnection: MessageFns<OpenConnection> = {
   },
   fromPartial(object: DeepPartial<OpenConnection>): OpenConnection {
     const message = createBaseOpenConnection();
-    message.host = object.host ?? '';
+    message.host = object.host ?? "";
     message.port = object.port ?? 0;
     message.streamToGuest = object.streamToGuest ?? 0;
     message.streamToHost = object.streamToHost ?? 0;
@@ -6122,12 +6016,12 @@ export const OpenConnection: MessageFns<OpenConnection> = {
 };
 
 function createBaseUpdateResources(): UpdateResources {
-  return { containerId: '', resources: undefined };
+  return { containerId: "", resources: undefined };
 }
 
 export const UpdateResources: MessageFns<UpdateResources> = {
   encode(message: UpdateResources, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     if (message.resources !== undefined) {
@@ -6140,7 +6034,7 @@ export const UpdateResources: MessageFns<UpdateResources> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6182,11 +6076,10 @@ export const UpdateResources: MessageFns<UpdateResources> = {
   },
   fromPartial(object: DeepPartial<UpdateResources>): UpdateResources {
     const message = createBaseUpdateResources();
-    message.containerId = object.containerId ?? '';
-    message.resources =
-      object.resources !== undefined && object.resources !== null
-        ? Resources.fromPartial(object.resources)
-        : undefined;
+    message.containerId = object.containerId ?? "";
+    message.resources = (object.resources !== undefined && object.resources !== null)
+      ? Resources.fromPartial(object.resources)
+      : undefined;
     return message;
   },
 };
@@ -6204,7 +6097,7 @@ export const GetStats: MessageFns<GetStats> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6252,7 +6145,7 @@ export const StatsResult: MessageFns<StatsResult> = {
   encode(message: StatsResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.timestampNs !== 0n) {
       if (BigInt.asUintN(64, message.timestampNs) !== message.timestampNs) {
-        throw new globalThis.Error('value provided for field message.timestampNs of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.timestampNs of type uint64 too large");
       }
       writer.uint32(8).uint64(message.timestampNs);
     }
@@ -6264,45 +6157,37 @@ export const StatsResult: MessageFns<StatsResult> = {
     }
     if (message.memoryTotalBytes !== 0n) {
       if (BigInt.asUintN(64, message.memoryTotalBytes) !== message.memoryTotalBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.memoryTotalBytes of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.memoryTotalBytes of type uint64 too large");
       }
       writer.uint32(32).uint64(message.memoryTotalBytes);
     }
     if (message.memoryAvailableBytes !== 0n) {
       if (BigInt.asUintN(64, message.memoryAvailableBytes) !== message.memoryAvailableBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.memoryAvailableBytes of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.memoryAvailableBytes of type uint64 too large");
       }
       writer.uint32(40).uint64(message.memoryAvailableBytes);
     }
     if (message.cpuUsageNs !== 0n) {
       if (BigInt.asUintN(64, message.cpuUsageNs) !== message.cpuUsageNs) {
-        throw new globalThis.Error('value provided for field message.cpuUsageNs of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.cpuUsageNs of type uint64 too large");
       }
       writer.uint32(48).uint64(message.cpuUsageNs);
     }
     if (message.scratchUsedBytes !== 0n) {
       if (BigInt.asUintN(64, message.scratchUsedBytes) !== message.scratchUsedBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.scratchUsedBytes of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.scratchUsedBytes of type uint64 too large");
       }
       writer.uint32(56).uint64(message.scratchUsedBytes);
     }
     if (message.scratchSizeBytes !== 0n) {
       if (BigInt.asUintN(64, message.scratchSizeBytes) !== message.scratchSizeBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.scratchSizeBytes of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.scratchSizeBytes of type uint64 too large");
       }
       writer.uint32(64).uint64(message.scratchSizeBytes);
     }
     if (message.processCount !== 0n) {
       if (BigInt.asUintN(64, message.processCount) !== message.processCount) {
-        throw new globalThis.Error('value provided for field message.processCount of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.processCount of type uint64 too large");
       }
       writer.uint32(72).uint64(message.processCount);
     }
@@ -6313,7 +6198,7 @@ export const StatsResult: MessageFns<StatsResult> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6411,37 +6296,36 @@ export const StatsResult: MessageFns<StatsResult> = {
   },
   fromPartial(object: DeepPartial<StatsResult>): StatsResult {
     const message = createBaseStatsResult();
-    message.timestampNs =
-      object.timestampNs !== undefined && object.timestampNs !== null ? BigInt(object.timestampNs) : 0n;
+    message.timestampNs = (object.timestampNs !== undefined && object.timestampNs !== null)
+      ? BigInt(object.timestampNs)
+      : 0n;
     message.containers = object.containers?.map((e) => ContainerStats.fromPartial(e)) || [];
     message.interfaces = object.interfaces?.map((e) => InterfaceStats.fromPartial(e)) || [];
-    message.memoryTotalBytes =
-      object.memoryTotalBytes !== undefined && object.memoryTotalBytes !== null
-        ? BigInt(object.memoryTotalBytes)
-        : 0n;
-    message.memoryAvailableBytes =
-      object.memoryAvailableBytes !== undefined && object.memoryAvailableBytes !== null
-        ? BigInt(object.memoryAvailableBytes)
-        : 0n;
-    message.cpuUsageNs =
-      object.cpuUsageNs !== undefined && object.cpuUsageNs !== null ? BigInt(object.cpuUsageNs) : 0n;
-    message.scratchUsedBytes =
-      object.scratchUsedBytes !== undefined && object.scratchUsedBytes !== null
-        ? BigInt(object.scratchUsedBytes)
-        : 0n;
-    message.scratchSizeBytes =
-      object.scratchSizeBytes !== undefined && object.scratchSizeBytes !== null
-        ? BigInt(object.scratchSizeBytes)
-        : 0n;
-    message.processCount =
-      object.processCount !== undefined && object.processCount !== null ? BigInt(object.processCount) : 0n;
+    message.memoryTotalBytes = (object.memoryTotalBytes !== undefined && object.memoryTotalBytes !== null)
+      ? BigInt(object.memoryTotalBytes)
+      : 0n;
+    message.memoryAvailableBytes = (object.memoryAvailableBytes !== undefined && object.memoryAvailableBytes !== null)
+      ? BigInt(object.memoryAvailableBytes)
+      : 0n;
+    message.cpuUsageNs = (object.cpuUsageNs !== undefined && object.cpuUsageNs !== null)
+      ? BigInt(object.cpuUsageNs)
+      : 0n;
+    message.scratchUsedBytes = (object.scratchUsedBytes !== undefined && object.scratchUsedBytes !== null)
+      ? BigInt(object.scratchUsedBytes)
+      : 0n;
+    message.scratchSizeBytes = (object.scratchSizeBytes !== undefined && object.scratchSizeBytes !== null)
+      ? BigInt(object.scratchSizeBytes)
+      : 0n;
+    message.processCount = (object.processCount !== undefined && object.processCount !== null)
+      ? BigInt(object.processCount)
+      : 0n;
     return message;
   },
 };
 
 function createBaseContainerStats(): ContainerStats {
   return {
-    containerId: '',
+    containerId: "",
     cpuUsageNs: 0n,
     cpuUserNs: 0n,
     cpuSystemNs: 0n,
@@ -6459,94 +6343,78 @@ function createBaseContainerStats(): ContainerStats {
 
 export const ContainerStats: MessageFns<ContainerStats> = {
   encode(message: ContainerStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     if (message.cpuUsageNs !== 0n) {
       if (BigInt.asUintN(64, message.cpuUsageNs) !== message.cpuUsageNs) {
-        throw new globalThis.Error('value provided for field message.cpuUsageNs of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.cpuUsageNs of type uint64 too large");
       }
       writer.uint32(16).uint64(message.cpuUsageNs);
     }
     if (message.cpuUserNs !== 0n) {
       if (BigInt.asUintN(64, message.cpuUserNs) !== message.cpuUserNs) {
-        throw new globalThis.Error('value provided for field message.cpuUserNs of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.cpuUserNs of type uint64 too large");
       }
       writer.uint32(24).uint64(message.cpuUserNs);
     }
     if (message.cpuSystemNs !== 0n) {
       if (BigInt.asUintN(64, message.cpuSystemNs) !== message.cpuSystemNs) {
-        throw new globalThis.Error('value provided for field message.cpuSystemNs of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.cpuSystemNs of type uint64 too large");
       }
       writer.uint32(32).uint64(message.cpuSystemNs);
     }
     if (message.memoryUsageBytes !== 0n) {
       if (BigInt.asUintN(64, message.memoryUsageBytes) !== message.memoryUsageBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.memoryUsageBytes of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.memoryUsageBytes of type uint64 too large");
       }
       writer.uint32(40).uint64(message.memoryUsageBytes);
     }
     if (message.memoryWorkingSetBytes !== 0n) {
       if (BigInt.asUintN(64, message.memoryWorkingSetBytes) !== message.memoryWorkingSetBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.memoryWorkingSetBytes of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.memoryWorkingSetBytes of type uint64 too large");
       }
       writer.uint32(48).uint64(message.memoryWorkingSetBytes);
     }
     if (message.memoryRssBytes !== 0n) {
       if (BigInt.asUintN(64, message.memoryRssBytes) !== message.memoryRssBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.memoryRssBytes of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.memoryRssBytes of type uint64 too large");
       }
       writer.uint32(56).uint64(message.memoryRssBytes);
     }
     if (message.memoryPageFaults !== 0n) {
       if (BigInt.asUintN(64, message.memoryPageFaults) !== message.memoryPageFaults) {
-        throw new globalThis.Error(
-          'value provided for field message.memoryPageFaults of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.memoryPageFaults of type uint64 too large");
       }
       writer.uint32(64).uint64(message.memoryPageFaults);
     }
     if (message.memoryMajorPageFaults !== 0n) {
       if (BigInt.asUintN(64, message.memoryMajorPageFaults) !== message.memoryMajorPageFaults) {
-        throw new globalThis.Error(
-          'value provided for field message.memoryMajorPageFaults of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.memoryMajorPageFaults of type uint64 too large");
       }
       writer.uint32(72).uint64(message.memoryMajorPageFaults);
     }
     if (message.writableUsedBytes !== 0n) {
       if (BigInt.asUintN(64, message.writableUsedBytes) !== message.writableUsedBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.writableUsedBytes of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.writableUsedBytes of type uint64 too large");
       }
       writer.uint32(80).uint64(message.writableUsedBytes);
     }
     if (message.writableInodesUsed !== 0n) {
       if (BigInt.asUintN(64, message.writableInodesUsed) !== message.writableInodesUsed) {
-        throw new globalThis.Error(
-          'value provided for field message.writableInodesUsed of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.writableInodesUsed of type uint64 too large");
       }
       writer.uint32(88).uint64(message.writableInodesUsed);
     }
     if (message.pids !== 0n) {
       if (BigInt.asUintN(64, message.pids) !== message.pids) {
-        throw new globalThis.Error('value provided for field message.pids of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.pids of type uint64 too large");
       }
       writer.uint32(96).uint64(message.pids);
     }
     if (message.memoryLimitBytes !== 0n) {
       if (BigInt.asUintN(64, message.memoryLimitBytes) !== message.memoryLimitBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.memoryLimitBytes of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.memoryLimitBytes of type uint64 too large");
       }
       writer.uint32(104).uint64(message.memoryLimitBytes);
     }
@@ -6557,7 +6425,7 @@ export const ContainerStats: MessageFns<ContainerStats> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6687,92 +6555,87 @@ export const ContainerStats: MessageFns<ContainerStats> = {
   },
   fromPartial(object: DeepPartial<ContainerStats>): ContainerStats {
     const message = createBaseContainerStats();
-    message.containerId = object.containerId ?? '';
-    message.cpuUsageNs =
-      object.cpuUsageNs !== undefined && object.cpuUsageNs !== null ? BigInt(object.cpuUsageNs) : 0n;
-    message.cpuUserNs =
-      object.cpuUserNs !== undefined && object.cpuUserNs !== null ? BigInt(object.cpuUserNs) : 0n;
-    message.cpuSystemNs =
-      object.cpuSystemNs !== undefined && object.cpuSystemNs !== null ? BigInt(object.cpuSystemNs) : 0n;
-    message.memoryUsageBytes =
-      object.memoryUsageBytes !== undefined && object.memoryUsageBytes !== null
-        ? BigInt(object.memoryUsageBytes)
-        : 0n;
+    message.containerId = object.containerId ?? "";
+    message.cpuUsageNs = (object.cpuUsageNs !== undefined && object.cpuUsageNs !== null)
+      ? BigInt(object.cpuUsageNs)
+      : 0n;
+    message.cpuUserNs = (object.cpuUserNs !== undefined && object.cpuUserNs !== null) ? BigInt(object.cpuUserNs) : 0n;
+    message.cpuSystemNs = (object.cpuSystemNs !== undefined && object.cpuSystemNs !== null)
+      ? BigInt(object.cpuSystemNs)
+      : 0n;
+    message.memoryUsageBytes = (object.memoryUsageBytes !== undefined && object.memoryUsageBytes !== null)
+      ? BigInt(object.memoryUsageBytes)
+      : 0n;
     message.memoryWorkingSetBytes =
-      object.memoryWorkingSetBytes !== undefined && object.memoryWorkingSetBytes !== null
+      (object.memoryWorkingSetBytes !== undefined && object.memoryWorkingSetBytes !== null)
         ? BigInt(object.memoryWorkingSetBytes)
         : 0n;
-    message.memoryRssBytes =
-      object.memoryRssBytes !== undefined && object.memoryRssBytes !== null
-        ? BigInt(object.memoryRssBytes)
-        : 0n;
-    message.memoryPageFaults =
-      object.memoryPageFaults !== undefined && object.memoryPageFaults !== null
-        ? BigInt(object.memoryPageFaults)
-        : 0n;
+    message.memoryRssBytes = (object.memoryRssBytes !== undefined && object.memoryRssBytes !== null)
+      ? BigInt(object.memoryRssBytes)
+      : 0n;
+    message.memoryPageFaults = (object.memoryPageFaults !== undefined && object.memoryPageFaults !== null)
+      ? BigInt(object.memoryPageFaults)
+      : 0n;
     message.memoryMajorPageFaults =
-      object.memoryMajorPageFaults !== undefined && object.memoryMajorPageFaults !== null
+      (object.memoryMajorPageFaults !== undefined && object.memoryMajorPageFaults !== null)
         ? BigInt(object.memoryMajorPageFaults)
         : 0n;
-    message.writableUsedBytes =
-      object.writableUsedBytes !== undefined && object.writableUsedBytes !== null
-        ? BigInt(object.writableUsedBytes)
-        : 0n;
-    message.writableInodesUsed =
-      object.writableInodesUsed !== undefined && object.writableInodesUsed !== null
-        ? BigInt(object.writableInodesUsed)
-        : 0n;
-    message.pids = object.pids !== undefined && object.pids !== null ? BigInt(object.pids) : 0n;
-    message.memoryLimitBytes =
-      object.memoryLimitBytes !== undefined && object.memoryLimitBytes !== null
-        ? BigInt(object.memoryLimitBytes)
-        : 0n;
+    message.writableUsedBytes = (object.writableUsedBytes !== undefined && object.writableUsedBytes !== null)
+      ? BigInt(object.writableUsedBytes)
+      : 0n;
+    message.writableInodesUsed = (object.writableInodesUsed !== undefined && object.writableInodesUsed !== null)
+      ? BigInt(object.writableInodesUsed)
+      : 0n;
+    message.pids = (object.pids !== undefined && object.pids !== null) ? BigInt(object.pids) : 0n;
+    message.memoryLimitBytes = (object.memoryLimitBytes !== undefined && object.memoryLimitBytes !== null)
+      ? BigInt(object.memoryLimitBytes)
+      : 0n;
     return message;
   },
 };
 
 function createBaseInterfaceStats(): InterfaceStats {
-  return { name: '', rxBytes: 0n, rxErrors: 0n, txBytes: 0n, txErrors: 0n, rxPackets: 0n, txPackets: 0n };
+  return { name: "", rxBytes: 0n, rxErrors: 0n, txBytes: 0n, txErrors: 0n, rxPackets: 0n, txPackets: 0n };
 }
 
 export const InterfaceStats: MessageFns<InterfaceStats> = {
   encode(message: InterfaceStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(10).string(message.name);
     }
     if (message.rxBytes !== 0n) {
       if (BigInt.asUintN(64, message.rxBytes) !== message.rxBytes) {
-        throw new globalThis.Error('value provided for field message.rxBytes of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.rxBytes of type uint64 too large");
       }
       writer.uint32(16).uint64(message.rxBytes);
     }
     if (message.rxErrors !== 0n) {
       if (BigInt.asUintN(64, message.rxErrors) !== message.rxErrors) {
-        throw new globalThis.Error('value provided for field message.rxErrors of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.rxErrors of type uint64 too large");
       }
       writer.uint32(24).uint64(message.rxErrors);
     }
     if (message.txBytes !== 0n) {
       if (BigInt.asUintN(64, message.txBytes) !== message.txBytes) {
-        throw new globalThis.Error('value provided for field message.txBytes of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.txBytes of type uint64 too large");
       }
       writer.uint32(32).uint64(message.txBytes);
     }
     if (message.txErrors !== 0n) {
       if (BigInt.asUintN(64, message.txErrors) !== message.txErrors) {
-        throw new globalThis.Error('value provided for field message.txErrors of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.txErrors of type uint64 too large");
       }
       writer.uint32(40).uint64(message.txErrors);
     }
     if (message.rxPackets !== 0n) {
       if (BigInt.asUintN(64, message.rxPackets) !== message.rxPackets) {
-        throw new globalThis.Error('value provided for field message.rxPackets of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.rxPackets of type uint64 too large");
       }
       writer.uint32(48).uint64(message.rxPackets);
     }
     if (message.txPackets !== 0n) {
       if (BigInt.asUintN(64, message.txPackets) !== message.txPackets) {
-        throw new globalThis.Error('value provided for field message.txPackets of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.txPackets of type uint64 too large");
       }
       writer.uint32(56).uint64(message.txPackets);
     }
@@ -6783,7 +6646,7 @@ export const InterfaceStats: MessageFns<InterfaceStats> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6865,17 +6728,13 @@ export const InterfaceStats: MessageFns<InterfaceStats> = {
   },
   fromPartial(object: DeepPartial<InterfaceStats>): InterfaceStats {
     const message = createBaseInterfaceStats();
-    message.name = object.name ?? '';
-    message.rxBytes = object.rxBytes !== undefined && object.rxBytes !== null ? BigInt(object.rxBytes) : 0n;
-    message.rxErrors =
-      object.rxErrors !== undefined && object.rxErrors !== null ? BigInt(object.rxErrors) : 0n;
-    message.txBytes = object.txBytes !== undefined && object.txBytes !== null ? BigInt(object.txBytes) : 0n;
-    message.txErrors =
-      object.txErrors !== undefined && object.txErrors !== null ? BigInt(object.txErrors) : 0n;
-    message.rxPackets =
-      object.rxPackets !== undefined && object.rxPackets !== null ? BigInt(object.rxPackets) : 0n;
-    message.txPackets =
-      object.txPackets !== undefined && object.txPackets !== null ? BigInt(object.txPackets) : 0n;
+    message.name = object.name ?? "";
+    message.rxBytes = (object.rxBytes !== undefined && object.rxBytes !== null) ? BigInt(object.rxBytes) : 0n;
+    message.rxErrors = (object.rxErrors !== undefined && object.rxErrors !== null) ? BigInt(object.rxErrors) : 0n;
+    message.txBytes = (object.txBytes !== undefined && object.txBytes !== null) ? BigInt(object.txBytes) : 0n;
+    message.txErrors = (object.txErrors !== undefined && object.txErrors !== null) ? BigInt(object.txErrors) : 0n;
+    message.rxPackets = (object.rxPackets !== undefined && object.rxPackets !== null) ? BigInt(object.rxPackets) : 0n;
+    message.txPackets = (object.txPackets !== undefined && object.txPackets !== null) ? BigInt(object.txPackets) : 0n;
     return message;
   },
 };
@@ -6893,7 +6752,7 @@ export const GetState: MessageFns<GetState> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6940,9 +6799,7 @@ export const StateResult: MessageFns<StateResult> = {
     }
     if (message.servicesGeneration !== 0n) {
       if (BigInt.asUintN(64, message.servicesGeneration) !== message.servicesGeneration) {
-        throw new globalThis.Error(
-          'value provided for field message.servicesGeneration of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.servicesGeneration of type uint64 too large");
       }
       writer.uint32(32).uint64(message.servicesGeneration);
     }
@@ -6956,7 +6813,7 @@ export const StateResult: MessageFns<StateResult> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -7025,22 +6882,21 @@ export const StateResult: MessageFns<StateResult> = {
     message.containers = object.containers?.map((e) => ContainerState.fromPartial(e)) || [];
     message.volumeIds = object.volumeIds?.map((e) => e) || [];
     message.fileSetIds = object.fileSetIds?.map((e) => e) || [];
-    message.servicesGeneration =
-      object.servicesGeneration !== undefined && object.servicesGeneration !== null
-        ? BigInt(object.servicesGeneration)
-        : 0n;
+    message.servicesGeneration = (object.servicesGeneration !== undefined && object.servicesGeneration !== null)
+      ? BigInt(object.servicesGeneration)
+      : 0n;
     message.configured = object.configured ?? false;
     return message;
   },
 };
 
 function createBaseContainerState(): ContainerState {
-  return { containerId: '', phase: 0, pid: 0, startedAtNs: 0n, exit: undefined, execIds: [] };
+  return { containerId: "", phase: 0, pid: 0, startedAtNs: 0n, exit: undefined, execIds: [] };
 }
 
 export const ContainerState: MessageFns<ContainerState> = {
   encode(message: ContainerState, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     if (message.phase !== 0) {
@@ -7051,7 +6907,7 @@ export const ContainerState: MessageFns<ContainerState> = {
     }
     if (message.startedAtNs !== 0n) {
       if (BigInt.asUintN(64, message.startedAtNs) !== message.startedAtNs) {
-        throw new globalThis.Error('value provided for field message.startedAtNs of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.startedAtNs of type uint64 too large");
       }
       writer.uint32(32).uint64(message.startedAtNs);
     }
@@ -7068,7 +6924,7 @@ export const ContainerState: MessageFns<ContainerState> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -7142,13 +6998,15 @@ export const ContainerState: MessageFns<ContainerState> = {
   },
   fromPartial(object: DeepPartial<ContainerState>): ContainerState {
     const message = createBaseContainerState();
-    message.containerId = object.containerId ?? '';
+    message.containerId = object.containerId ?? "";
     message.phase = object.phase ?? 0;
     message.pid = object.pid ?? 0;
-    message.startedAtNs =
-      object.startedAtNs !== undefined && object.startedAtNs !== null ? BigInt(object.startedAtNs) : 0n;
-    message.exit =
-      object.exit !== undefined && object.exit !== null ? ProcessExited.fromPartial(object.exit) : undefined;
+    message.startedAtNs = (object.startedAtNs !== undefined && object.startedAtNs !== null)
+      ? BigInt(object.startedAtNs)
+      : 0n;
+    message.exit = (object.exit !== undefined && object.exit !== null)
+      ? ProcessExited.fromPartial(object.exit)
+      : undefined;
     message.execIds = object.execIds?.map((e) => e) || [];
     return message;
   },
@@ -7162,15 +7020,13 @@ export const UpdateServices: MessageFns<UpdateServices> = {
   encode(message: UpdateServices, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.baseGeneration !== 0n) {
       if (BigInt.asUintN(64, message.baseGeneration) !== message.baseGeneration) {
-        throw new globalThis.Error(
-          'value provided for field message.baseGeneration of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.baseGeneration of type uint64 too large");
       }
       writer.uint32(8).uint64(message.baseGeneration);
     }
     if (message.generation !== 0n) {
       if (BigInt.asUintN(64, message.generation) !== message.generation) {
-        throw new globalThis.Error('value provided for field message.generation of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.generation of type uint64 too large");
       }
       writer.uint32(16).uint64(message.generation);
     }
@@ -7190,7 +7046,7 @@ export const UpdateServices: MessageFns<UpdateServices> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -7256,12 +7112,12 @@ export const UpdateServices: MessageFns<UpdateServices> = {
   },
   fromPartial(object: DeepPartial<UpdateServices>): UpdateServices {
     const message = createBaseUpdateServices();
-    message.baseGeneration =
-      object.baseGeneration !== undefined && object.baseGeneration !== null
-        ? BigInt(object.baseGeneration)
-        : 0n;
-    message.generation =
-      object.generation !== undefined && object.generation !== null ? BigInt(object.generation) : 0n;
+    message.baseGeneration = (object.baseGeneration !== undefined && object.baseGeneration !== null)
+      ? BigInt(object.baseGeneration)
+      : 0n;
+    message.generation = (object.generation !== undefined && object.generation !== null)
+      ? BigInt(object.generation)
+      : 0n;
     message.full = object.full ?? false;
     message.upserts = object.upserts?.map((e) => VirtualService.fromPartial(e)) || [];
     message.removals = object.removals?.map((e) => VirtualServiceKey.fromPartial(e)) || [];
@@ -7270,12 +7126,12 @@ export const UpdateServices: MessageFns<UpdateServices> = {
 };
 
 function createBaseVirtualServiceKey(): VirtualServiceKey {
-  return { address: '', port: 0, protocol: 0 };
+  return { address: "", port: 0, protocol: 0 };
 }
 
 export const VirtualServiceKey: MessageFns<VirtualServiceKey> = {
   encode(message: VirtualServiceKey, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.address !== '') {
+    if (message.address !== "") {
       writer.uint32(10).string(message.address);
     }
     if (message.port !== 0) {
@@ -7291,7 +7147,7 @@ export const VirtualServiceKey: MessageFns<VirtualServiceKey> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -7341,7 +7197,7 @@ export const VirtualServiceKey: MessageFns<VirtualServiceKey> = {
   },
   fromPartial(object: DeepPartial<VirtualServiceKey>): VirtualServiceKey {
     const message = createBaseVirtualServiceKey();
-    message.address = object.address ?? '';
+    message.address = object.address ?? "";
     message.port = object.port ?? 0;
     message.protocol = object.protocol ?? 0;
     return message;
@@ -7370,7 +7226,7 @@ export const VirtualService: MessageFns<VirtualService> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -7420,8 +7276,9 @@ export const VirtualService: MessageFns<VirtualService> = {
   },
   fromPartial(object: DeepPartial<VirtualService>): VirtualService {
     const message = createBaseVirtualService();
-    message.key =
-      object.key !== undefined && object.key !== null ? VirtualServiceKey.fromPartial(object.key) : undefined;
+    message.key = (object.key !== undefined && object.key !== null)
+      ? VirtualServiceKey.fromPartial(object.key)
+      : undefined;
     message.servers = object.servers?.map((e) => RealServer.fromPartial(e)) || [];
     message.affinityTimeoutS = object.affinityTimeoutS ?? 0;
     return message;
@@ -7429,12 +7286,12 @@ export const VirtualService: MessageFns<VirtualService> = {
 };
 
 function createBaseRealServer(): RealServer {
-  return { address: '', port: 0, weight: 0 };
+  return { address: "", port: 0, weight: 0 };
 }
 
 export const RealServer: MessageFns<RealServer> = {
   encode(message: RealServer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.address !== '') {
+    if (message.address !== "") {
       writer.uint32(10).string(message.address);
     }
     if (message.port !== 0) {
@@ -7450,7 +7307,7 @@ export const RealServer: MessageFns<RealServer> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -7500,7 +7357,7 @@ export const RealServer: MessageFns<RealServer> = {
   },
   fromPartial(object: DeepPartial<RealServer>): RealServer {
     const message = createBaseRealServer();
-    message.address = object.address ?? '';
+    message.address = object.address ?? "";
     message.port = object.port ?? 0;
     message.weight = object.weight ?? 0;
     return message;
@@ -7515,9 +7372,7 @@ export const SetClock: MessageFns<SetClock> = {
   encode(message: SetClock, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.clockRealtimeNs !== 0n) {
       if (BigInt.asUintN(64, message.clockRealtimeNs) !== message.clockRealtimeNs) {
-        throw new globalThis.Error(
-          'value provided for field message.clockRealtimeNs of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.clockRealtimeNs of type uint64 too large");
       }
       writer.uint32(8).uint64(message.clockRealtimeNs);
     }
@@ -7531,7 +7386,7 @@ export const SetClock: MessageFns<SetClock> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -7573,10 +7428,9 @@ export const SetClock: MessageFns<SetClock> = {
   },
   fromPartial(object: DeepPartial<SetClock>): SetClock {
     const message = createBaseSetClock();
-    message.clockRealtimeNs =
-      object.clockRealtimeNs !== undefined && object.clockRealtimeNs !== null
-        ? BigInt(object.clockRealtimeNs)
-        : 0n;
+    message.clockRealtimeNs = (object.clockRealtimeNs !== undefined && object.clockRealtimeNs !== null)
+      ? BigInt(object.clockRealtimeNs)
+      : 0n;
     message.entropy = object.entropy ?? Buffer.alloc(0);
     return message;
   },
@@ -7598,7 +7452,7 @@ export const Shutdown: MessageFns<Shutdown> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -7639,19 +7493,12 @@ export const Shutdown: MessageFns<Shutdown> = {
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
 
-export type DeepPartial<T> = T extends bigint
-  ? string | number | bigint
-  : T extends Builtin
-    ? T
-    : T extends globalThis.Array<infer U>
-      ? globalThis.Array<DeepPartial<U>>
-      : T extends ReadonlyArray<infer U>
-        ? ReadonlyArray<DeepPartial<U>>
-        : T extends { $case: string; value: unknown }
-          ? { $case: T['$case']; value?: DeepPartial<T['value']> }
-          : T extends {}
-            ? { [K in keyof T]?: DeepPartial<T[K]> }
-            : Partial<T>;
+export type DeepPartial<T> = T extends bigint ? string | number | bigint
+  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
+  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
+  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
+  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
+  : Partial<T>;
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

@@ -5,7 +5,7 @@
 // source: kubestack/v1/kubestack.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import {
   type CallOptions,
   type ChannelCredentials,
@@ -19,11 +19,11 @@ import {
   type Metadata,
   type ServiceError,
   type UntypedServiceImplementation,
-} from '@grpc/grpc-js';
+} from "@grpc/grpc-js";
 
-export const protobufPackage = 'kubestack.v1';
+export const protobufPackage = "kubestack.v1";
 
-export const protobufFileName = 'kubestack/v1/kubestack.proto';
+export const protobufFileName = "kubestack/v1/kubestack.proto";
 
 /**
  * kubestack.v1: tenant infrastructure as a service: tenants and identity, networks, ports, service tables, load balancers, volumes.
@@ -34,7 +34,8 @@ export const protobufFileName = 'kubestack/v1/kubestack.proto';
  * Every list is complete; every watch starts with the present state and then sends changes.
  */
 
-export interface GetInformationRequest {}
+export interface GetInformationRequest {
+}
 
 export interface GetInformationResponse {
   version: string;
@@ -64,7 +65,8 @@ export interface GetTenantRequest {
   id: string;
 }
 
-export interface ListTenantsRequest {}
+export interface ListTenantsRequest {
+}
 
 export interface ListTenantsResponse {
   tenants: Tenant[];
@@ -75,9 +77,11 @@ export interface DeleteTenantRequest {
   id: string;
 }
 
-export interface DeleteTenantResponse {}
+export interface DeleteTenantResponse {
+}
 
-export interface WatchTenantsRequest {}
+export interface WatchTenantsRequest {
+}
 
 export interface TenantEvent {
   type: TenantEvent_Type;
@@ -179,7 +183,8 @@ export interface GetNetworkRequest {
   uid: string;
 }
 
-export interface ListNetworksRequest {}
+export interface ListNetworksRequest {
+}
 
 export interface ListNetworksResponse {
   networks: Network[];
@@ -189,7 +194,8 @@ export interface DeleteNetworkRequest {
   uid: string;
 }
 
-export interface DeleteNetworkResponse {}
+export interface DeleteNetworkResponse {
+}
 
 export interface PodReference {
   namespace: string;
@@ -202,7 +208,9 @@ export interface SetupPodRequest {
   sandboxId: string;
   /** "default" or empty: the default pod network */
   networkUid: string;
-  pod: PodReference | undefined;
+  pod:
+    | PodReference
+    | undefined;
   /** the user the virtual machine monitor runs as */
   tapOwnerUid: number;
   /** empty: any */
@@ -250,7 +258,8 @@ export interface TeardownPodRequest {
   sandboxId: string;
 }
 
-export interface TeardownPodResponse {}
+export interface TeardownPodResponse {
+}
 
 /** full: the whole table, what is not in it goes away. Otherwise only what changed. */
 export interface ApplyServicesRequest {
@@ -270,7 +279,9 @@ export interface ServiceKey {
 }
 
 export interface Service {
-  key: ServiceKey | undefined;
+  key:
+    | ServiceKey
+    | undefined;
   /** none: headless */
   clusterIps: string[];
   ports: ServicePort[];
@@ -363,7 +374,8 @@ export interface GetLoadBalancerRequest {
   uid: string;
 }
 
-export interface ListLoadBalancersRequest {}
+export interface ListLoadBalancersRequest {
+}
 
 export interface ListLoadBalancersResponse {
   loadBalancers: LoadBalancer[];
@@ -373,7 +385,8 @@ export interface DeleteLoadBalancerRequest {
   uid: string;
 }
 
-export interface DeleteLoadBalancerResponse {}
+export interface DeleteLoadBalancerResponse {
+}
 
 export interface Volume {
   id: string;
@@ -422,7 +435,8 @@ export interface DeleteVolumeRequest {
   id: string;
 }
 
-export interface DeleteVolumeResponse {}
+export interface DeleteVolumeResponse {
+}
 
 export interface AttachVolumeRequest {
   volumeId: string;
@@ -443,7 +457,7 @@ export interface Attachment {
   pod: PodReference | undefined;
   nodeName: string;
   readOnly: boolean;
-  connection: { $case: 'file'; value: FileConnection } | { $case: 'rbd'; value: RbdConnection } | undefined;
+  connection: { $case: "file"; value: FileConnection } | { $case: "rbd"; value: RbdConnection } | undefined;
 }
 
 export interface FileConnection {
@@ -466,7 +480,8 @@ export interface DetachVolumeRequest {
   sandboxId: string;
 }
 
-export interface DetachVolumeResponse {}
+export interface DetachVolumeResponse {
+}
 
 export interface ListAttachmentsRequest {
   /** empty: all */
@@ -490,7 +505,7 @@ export const GetInformationRequest: MessageFns<GetInformationRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -522,30 +537,30 @@ export const GetInformationRequest: MessageFns<GetInformationRequest> = {
 
 function createBaseGetInformationResponse(): GetInformationResponse {
   return {
-    version: '',
-    networkProvider: '',
-    loadBalancerProvider: '',
-    volumeProvider: '',
-    identityProvider: '',
+    version: "",
+    networkProvider: "",
+    loadBalancerProvider: "",
+    volumeProvider: "",
+    identityProvider: "",
     capabilities: [],
   };
 }
 
 export const GetInformationResponse: MessageFns<GetInformationResponse> = {
   encode(message: GetInformationResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.version !== '') {
+    if (message.version !== "") {
       writer.uint32(10).string(message.version);
     }
-    if (message.networkProvider !== '') {
+    if (message.networkProvider !== "") {
       writer.uint32(18).string(message.networkProvider);
     }
-    if (message.loadBalancerProvider !== '') {
+    if (message.loadBalancerProvider !== "") {
       writer.uint32(26).string(message.loadBalancerProvider);
     }
-    if (message.volumeProvider !== '') {
+    if (message.volumeProvider !== "") {
       writer.uint32(34).string(message.volumeProvider);
     }
-    if (message.identityProvider !== '') {
+    if (message.identityProvider !== "") {
       writer.uint32(42).string(message.identityProvider);
     }
     for (const v of message.capabilities) {
@@ -558,7 +573,7 @@ export const GetInformationResponse: MessageFns<GetInformationResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -632,26 +647,26 @@ export const GetInformationResponse: MessageFns<GetInformationResponse> = {
   },
   fromPartial(object: DeepPartial<GetInformationResponse>): GetInformationResponse {
     const message = createBaseGetInformationResponse();
-    message.version = object.version ?? '';
-    message.networkProvider = object.networkProvider ?? '';
-    message.loadBalancerProvider = object.loadBalancerProvider ?? '';
-    message.volumeProvider = object.volumeProvider ?? '';
-    message.identityProvider = object.identityProvider ?? '';
+    message.version = object.version ?? "";
+    message.networkProvider = object.networkProvider ?? "";
+    message.loadBalancerProvider = object.loadBalancerProvider ?? "";
+    message.volumeProvider = object.volumeProvider ?? "";
+    message.identityProvider = object.identityProvider ?? "";
     message.capabilities = object.capabilities?.map((e) => e) || [];
     return message;
   },
 };
 
 function createBaseTenant(): Tenant {
-  return { id: '', name: '', enabled: false };
+  return { id: "", name: "", enabled: false };
 }
 
 export const Tenant: MessageFns<Tenant> = {
   encode(message: Tenant, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(18).string(message.name);
     }
     if (message.enabled !== false) {
@@ -664,7 +679,7 @@ export const Tenant: MessageFns<Tenant> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -714,23 +729,23 @@ export const Tenant: MessageFns<Tenant> = {
   },
   fromPartial(object: DeepPartial<Tenant>): Tenant {
     const message = createBaseTenant();
-    message.id = object.id ?? '';
-    message.name = object.name ?? '';
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
     message.enabled = object.enabled ?? false;
     return message;
   },
 };
 
 function createBaseCreateTenantRequest(): CreateTenantRequest {
-  return { id: '', name: '' };
+  return { id: "", name: "" };
 }
 
 export const CreateTenantRequest: MessageFns<CreateTenantRequest> = {
   encode(message: CreateTenantRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(18).string(message.name);
     }
     return writer;
@@ -740,7 +755,7 @@ export const CreateTenantRequest: MessageFns<CreateTenantRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -782,19 +797,19 @@ export const CreateTenantRequest: MessageFns<CreateTenantRequest> = {
   },
   fromPartial(object: DeepPartial<CreateTenantRequest>): CreateTenantRequest {
     const message = createBaseCreateTenantRequest();
-    message.id = object.id ?? '';
-    message.name = object.name ?? '';
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
     return message;
   },
 };
 
 function createBaseGetTenantRequest(): GetTenantRequest {
-  return { id: '' };
+  return { id: "" };
 }
 
 export const GetTenantRequest: MessageFns<GetTenantRequest> = {
   encode(message: GetTenantRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
     return writer;
@@ -804,7 +819,7 @@ export const GetTenantRequest: MessageFns<GetTenantRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -838,7 +853,7 @@ export const GetTenantRequest: MessageFns<GetTenantRequest> = {
   },
   fromPartial(object: DeepPartial<GetTenantRequest>): GetTenantRequest {
     const message = createBaseGetTenantRequest();
-    message.id = object.id ?? '';
+    message.id = object.id ?? "";
     return message;
   },
 };
@@ -856,7 +871,7 @@ export const ListTenantsRequest: MessageFns<ListTenantsRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -902,7 +917,7 @@ export const ListTenantsResponse: MessageFns<ListTenantsResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -942,12 +957,12 @@ export const ListTenantsResponse: MessageFns<ListTenantsResponse> = {
 };
 
 function createBaseDeleteTenantRequest(): DeleteTenantRequest {
-  return { id: '' };
+  return { id: "" };
 }
 
 export const DeleteTenantRequest: MessageFns<DeleteTenantRequest> = {
   encode(message: DeleteTenantRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
     return writer;
@@ -957,7 +972,7 @@ export const DeleteTenantRequest: MessageFns<DeleteTenantRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -991,7 +1006,7 @@ export const DeleteTenantRequest: MessageFns<DeleteTenantRequest> = {
   },
   fromPartial(object: DeepPartial<DeleteTenantRequest>): DeleteTenantRequest {
     const message = createBaseDeleteTenantRequest();
-    message.id = object.id ?? '';
+    message.id = object.id ?? "";
     return message;
   },
 };
@@ -1009,7 +1024,7 @@ export const DeleteTenantResponse: MessageFns<DeleteTenantResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1052,7 +1067,7 @@ export const WatchTenantsRequest: MessageFns<WatchTenantsRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1101,7 +1116,7 @@ export const TenantEvent: MessageFns<TenantEvent> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1144,22 +1159,23 @@ export const TenantEvent: MessageFns<TenantEvent> = {
   fromPartial(object: DeepPartial<TenantEvent>): TenantEvent {
     const message = createBaseTenantEvent();
     message.type = object.type ?? 0;
-    message.tenant =
-      object.tenant !== undefined && object.tenant !== null ? Tenant.fromPartial(object.tenant) : undefined;
+    message.tenant = (object.tenant !== undefined && object.tenant !== null)
+      ? Tenant.fromPartial(object.tenant)
+      : undefined;
     return message;
   },
 };
 
 function createBaseIssueTokenRequest(): IssueTokenRequest {
-  return { tenantId: '', userName: '', roles: [], lifetimeS: 0n };
+  return { tenantId: "", userName: "", roles: [], lifetimeS: 0n };
 }
 
 export const IssueTokenRequest: MessageFns<IssueTokenRequest> = {
   encode(message: IssueTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.tenantId !== '') {
+    if (message.tenantId !== "") {
       writer.uint32(10).string(message.tenantId);
     }
-    if (message.userName !== '') {
+    if (message.userName !== "") {
       writer.uint32(18).string(message.userName);
     }
     for (const v of message.roles) {
@@ -1167,7 +1183,7 @@ export const IssueTokenRequest: MessageFns<IssueTokenRequest> = {
     }
     if (message.lifetimeS !== 0n) {
       if (BigInt.asUintN(64, message.lifetimeS) !== message.lifetimeS) {
-        throw new globalThis.Error('value provided for field message.lifetimeS of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.lifetimeS of type uint64 too large");
       }
       writer.uint32(32).uint64(message.lifetimeS);
     }
@@ -1178,7 +1194,7 @@ export const IssueTokenRequest: MessageFns<IssueTokenRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1236,27 +1252,26 @@ export const IssueTokenRequest: MessageFns<IssueTokenRequest> = {
   },
   fromPartial(object: DeepPartial<IssueTokenRequest>): IssueTokenRequest {
     const message = createBaseIssueTokenRequest();
-    message.tenantId = object.tenantId ?? '';
-    message.userName = object.userName ?? '';
+    message.tenantId = object.tenantId ?? "";
+    message.userName = object.userName ?? "";
     message.roles = object.roles?.map((e) => e) || [];
-    message.lifetimeS =
-      object.lifetimeS !== undefined && object.lifetimeS !== null ? BigInt(object.lifetimeS) : 0n;
+    message.lifetimeS = (object.lifetimeS !== undefined && object.lifetimeS !== null) ? BigInt(object.lifetimeS) : 0n;
     return message;
   },
 };
 
 function createBaseIssueTokenResponse(): IssueTokenResponse {
-  return { token: '', expiresAtS: 0n };
+  return { token: "", expiresAtS: 0n };
 }
 
 export const IssueTokenResponse: MessageFns<IssueTokenResponse> = {
   encode(message: IssueTokenResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.token !== '') {
+    if (message.token !== "") {
       writer.uint32(10).string(message.token);
     }
     if (message.expiresAtS !== 0n) {
       if (BigInt.asUintN(64, message.expiresAtS) !== message.expiresAtS) {
-        throw new globalThis.Error('value provided for field message.expiresAtS of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.expiresAtS of type uint64 too large");
       }
       writer.uint32(16).uint64(message.expiresAtS);
     }
@@ -1267,7 +1282,7 @@ export const IssueTokenResponse: MessageFns<IssueTokenResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1309,20 +1324,21 @@ export const IssueTokenResponse: MessageFns<IssueTokenResponse> = {
   },
   fromPartial(object: DeepPartial<IssueTokenResponse>): IssueTokenResponse {
     const message = createBaseIssueTokenResponse();
-    message.token = object.token ?? '';
-    message.expiresAtS =
-      object.expiresAtS !== undefined && object.expiresAtS !== null ? BigInt(object.expiresAtS) : 0n;
+    message.token = object.token ?? "";
+    message.expiresAtS = (object.expiresAtS !== undefined && object.expiresAtS !== null)
+      ? BigInt(object.expiresAtS)
+      : 0n;
     return message;
   },
 };
 
 function createBaseAuthenticateTokenRequest(): AuthenticateTokenRequest {
-  return { token: '' };
+  return { token: "" };
 }
 
 export const AuthenticateTokenRequest: MessageFns<AuthenticateTokenRequest> = {
   encode(message: AuthenticateTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.token !== '') {
+    if (message.token !== "") {
       writer.uint32(10).string(message.token);
     }
     return writer;
@@ -1332,7 +1348,7 @@ export const AuthenticateTokenRequest: MessageFns<AuthenticateTokenRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1366,27 +1382,27 @@ export const AuthenticateTokenRequest: MessageFns<AuthenticateTokenRequest> = {
   },
   fromPartial(object: DeepPartial<AuthenticateTokenRequest>): AuthenticateTokenRequest {
     const message = createBaseAuthenticateTokenRequest();
-    message.token = object.token ?? '';
+    message.token = object.token ?? "";
     return message;
   },
 };
 
 function createBaseAuthenticateTokenResponse(): AuthenticateTokenResponse {
-  return { userId: '', userName: '', tenantId: '', tenantName: '', roles: [], expiresAtS: 0n };
+  return { userId: "", userName: "", tenantId: "", tenantName: "", roles: [], expiresAtS: 0n };
 }
 
 export const AuthenticateTokenResponse: MessageFns<AuthenticateTokenResponse> = {
   encode(message: AuthenticateTokenResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.userId !== '') {
+    if (message.userId !== "") {
       writer.uint32(10).string(message.userId);
     }
-    if (message.userName !== '') {
+    if (message.userName !== "") {
       writer.uint32(18).string(message.userName);
     }
-    if (message.tenantId !== '') {
+    if (message.tenantId !== "") {
       writer.uint32(26).string(message.tenantId);
     }
-    if (message.tenantName !== '') {
+    if (message.tenantName !== "") {
       writer.uint32(34).string(message.tenantName);
     }
     for (const v of message.roles) {
@@ -1394,7 +1410,7 @@ export const AuthenticateTokenResponse: MessageFns<AuthenticateTokenResponse> = 
     }
     if (message.expiresAtS !== 0n) {
       if (BigInt.asUintN(64, message.expiresAtS) !== message.expiresAtS) {
-        throw new globalThis.Error('value provided for field message.expiresAtS of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.expiresAtS of type uint64 too large");
       }
       writer.uint32(48).uint64(message.expiresAtS);
     }
@@ -1405,7 +1421,7 @@ export const AuthenticateTokenResponse: MessageFns<AuthenticateTokenResponse> = 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1479,30 +1495,31 @@ export const AuthenticateTokenResponse: MessageFns<AuthenticateTokenResponse> = 
   },
   fromPartial(object: DeepPartial<AuthenticateTokenResponse>): AuthenticateTokenResponse {
     const message = createBaseAuthenticateTokenResponse();
-    message.userId = object.userId ?? '';
-    message.userName = object.userName ?? '';
-    message.tenantId = object.tenantId ?? '';
-    message.tenantName = object.tenantName ?? '';
+    message.userId = object.userId ?? "";
+    message.userName = object.userName ?? "";
+    message.tenantId = object.tenantId ?? "";
+    message.tenantName = object.tenantName ?? "";
     message.roles = object.roles?.map((e) => e) || [];
-    message.expiresAtS =
-      object.expiresAtS !== undefined && object.expiresAtS !== null ? BigInt(object.expiresAtS) : 0n;
+    message.expiresAtS = (object.expiresAtS !== undefined && object.expiresAtS !== null)
+      ? BigInt(object.expiresAtS)
+      : 0n;
     return message;
   },
 };
 
 function createBaseSubnet(): Subnet {
-  return { name: '', cidr: '', gateway: '', dnsServers: [], hostRoutes: [] };
+  return { name: "", cidr: "", gateway: "", dnsServers: [], hostRoutes: [] };
 }
 
 export const Subnet: MessageFns<Subnet> = {
   encode(message: Subnet, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(10).string(message.name);
     }
-    if (message.cidr !== '') {
+    if (message.cidr !== "") {
       writer.uint32(18).string(message.cidr);
     }
-    if (message.gateway !== '') {
+    if (message.gateway !== "") {
       writer.uint32(26).string(message.gateway);
     }
     for (const v of message.dnsServers) {
@@ -1518,7 +1535,7 @@ export const Subnet: MessageFns<Subnet> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1584,9 +1601,9 @@ export const Subnet: MessageFns<Subnet> = {
   },
   fromPartial(object: DeepPartial<Subnet>): Subnet {
     const message = createBaseSubnet();
-    message.name = object.name ?? '';
-    message.cidr = object.cidr ?? '';
-    message.gateway = object.gateway ?? '';
+    message.name = object.name ?? "";
+    message.cidr = object.cidr ?? "";
+    message.gateway = object.gateway ?? "";
     message.dnsServers = object.dnsServers?.map((e) => e) || [];
     message.hostRoutes = object.hostRoutes?.map((e) => HostRoute.fromPartial(e)) || [];
     return message;
@@ -1594,15 +1611,15 @@ export const Subnet: MessageFns<Subnet> = {
 };
 
 function createBaseHostRoute(): HostRoute {
-  return { destination: '', nextHop: '' };
+  return { destination: "", nextHop: "" };
 }
 
 export const HostRoute: MessageFns<HostRoute> = {
   encode(message: HostRoute, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.destination !== '') {
+    if (message.destination !== "") {
       writer.uint32(10).string(message.destination);
     }
-    if (message.nextHop !== '') {
+    if (message.nextHop !== "") {
       writer.uint32(18).string(message.nextHop);
     }
     return writer;
@@ -1612,7 +1629,7 @@ export const HostRoute: MessageFns<HostRoute> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1654,31 +1671,31 @@ export const HostRoute: MessageFns<HostRoute> = {
   },
   fromPartial(object: DeepPartial<HostRoute>): HostRoute {
     const message = createBaseHostRoute();
-    message.destination = object.destination ?? '';
-    message.nextHop = object.nextHop ?? '';
+    message.destination = object.destination ?? "";
+    message.nextHop = object.nextHop ?? "";
     return message;
   },
 };
 
 function createBaseEnsureNetworkRequest(): EnsureNetworkRequest {
-  return { uid: '', name: '', tenantId: '', subnets: [], providerNetworkId: '' };
+  return { uid: "", name: "", tenantId: "", subnets: [], providerNetworkId: "" };
 }
 
 export const EnsureNetworkRequest: MessageFns<EnsureNetworkRequest> = {
   encode(message: EnsureNetworkRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.uid !== '') {
+    if (message.uid !== "") {
       writer.uint32(10).string(message.uid);
     }
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(18).string(message.name);
     }
-    if (message.tenantId !== '') {
+    if (message.tenantId !== "") {
       writer.uint32(26).string(message.tenantId);
     }
     for (const v of message.subnets) {
       Subnet.encode(v!, writer.uint32(34).fork()).join();
     }
-    if (message.providerNetworkId !== '') {
+    if (message.providerNetworkId !== "") {
       writer.uint32(42).string(message.providerNetworkId);
     }
     return writer;
@@ -1688,7 +1705,7 @@ export const EnsureNetworkRequest: MessageFns<EnsureNetworkRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1754,24 +1771,24 @@ export const EnsureNetworkRequest: MessageFns<EnsureNetworkRequest> = {
   },
   fromPartial(object: DeepPartial<EnsureNetworkRequest>): EnsureNetworkRequest {
     const message = createBaseEnsureNetworkRequest();
-    message.uid = object.uid ?? '';
-    message.name = object.name ?? '';
-    message.tenantId = object.tenantId ?? '';
+    message.uid = object.uid ?? "";
+    message.name = object.name ?? "";
+    message.tenantId = object.tenantId ?? "";
     message.subnets = object.subnets?.map((e) => Subnet.fromPartial(e)) || [];
-    message.providerNetworkId = object.providerNetworkId ?? '';
+    message.providerNetworkId = object.providerNetworkId ?? "";
     return message;
   },
 };
 
 function createBaseNetwork(): Network {
   return {
-    uid: '',
-    name: '',
-    tenantId: '',
+    uid: "",
+    name: "",
+    tenantId: "",
     subnets: [],
-    providerId: '',
+    providerId: "",
     state: 0,
-    message: '',
+    message: "",
     hostReachable: false,
     mtu: 0,
   };
@@ -1779,25 +1796,25 @@ function createBaseNetwork(): Network {
 
 export const Network: MessageFns<Network> = {
   encode(message: Network, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.uid !== '') {
+    if (message.uid !== "") {
       writer.uint32(10).string(message.uid);
     }
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(18).string(message.name);
     }
-    if (message.tenantId !== '') {
+    if (message.tenantId !== "") {
       writer.uint32(26).string(message.tenantId);
     }
     for (const v of message.subnets) {
       SubnetStatus.encode(v!, writer.uint32(34).fork()).join();
     }
-    if (message.providerId !== '') {
+    if (message.providerId !== "") {
       writer.uint32(42).string(message.providerId);
     }
     if (message.state !== 0) {
       writer.uint32(48).int32(message.state);
     }
-    if (message.message !== '') {
+    if (message.message !== "") {
       writer.uint32(58).string(message.message);
     }
     if (message.hostReachable !== false) {
@@ -1813,7 +1830,7 @@ export const Network: MessageFns<Network> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1911,13 +1928,13 @@ export const Network: MessageFns<Network> = {
   },
   fromPartial(object: DeepPartial<Network>): Network {
     const message = createBaseNetwork();
-    message.uid = object.uid ?? '';
-    message.name = object.name ?? '';
-    message.tenantId = object.tenantId ?? '';
+    message.uid = object.uid ?? "";
+    message.name = object.name ?? "";
+    message.tenantId = object.tenantId ?? "";
     message.subnets = object.subnets?.map((e) => SubnetStatus.fromPartial(e)) || [];
-    message.providerId = object.providerId ?? '';
+    message.providerId = object.providerId ?? "";
     message.state = object.state ?? 0;
-    message.message = object.message ?? '';
+    message.message = object.message ?? "";
     message.hostReachable = object.hostReachable ?? false;
     message.mtu = object.mtu ?? 0;
     return message;
@@ -1925,7 +1942,7 @@ export const Network: MessageFns<Network> = {
 };
 
 function createBaseSubnetStatus(): SubnetStatus {
-  return { subnet: undefined, providerId: '', addressesUsed: 0, addressesFree: 0 };
+  return { subnet: undefined, providerId: "", addressesUsed: 0, addressesFree: 0 };
 }
 
 export const SubnetStatus: MessageFns<SubnetStatus> = {
@@ -1933,7 +1950,7 @@ export const SubnetStatus: MessageFns<SubnetStatus> = {
     if (message.subnet !== undefined) {
       Subnet.encode(message.subnet, writer.uint32(10).fork()).join();
     }
-    if (message.providerId !== '') {
+    if (message.providerId !== "") {
       writer.uint32(18).string(message.providerId);
     }
     if (message.addressesUsed !== 0) {
@@ -1949,7 +1966,7 @@ export const SubnetStatus: MessageFns<SubnetStatus> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2007,9 +2024,10 @@ export const SubnetStatus: MessageFns<SubnetStatus> = {
   },
   fromPartial(object: DeepPartial<SubnetStatus>): SubnetStatus {
     const message = createBaseSubnetStatus();
-    message.subnet =
-      object.subnet !== undefined && object.subnet !== null ? Subnet.fromPartial(object.subnet) : undefined;
-    message.providerId = object.providerId ?? '';
+    message.subnet = (object.subnet !== undefined && object.subnet !== null)
+      ? Subnet.fromPartial(object.subnet)
+      : undefined;
+    message.providerId = object.providerId ?? "";
     message.addressesUsed = object.addressesUsed ?? 0;
     message.addressesFree = object.addressesFree ?? 0;
     return message;
@@ -2017,12 +2035,12 @@ export const SubnetStatus: MessageFns<SubnetStatus> = {
 };
 
 function createBaseGetNetworkRequest(): GetNetworkRequest {
-  return { uid: '' };
+  return { uid: "" };
 }
 
 export const GetNetworkRequest: MessageFns<GetNetworkRequest> = {
   encode(message: GetNetworkRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.uid !== '') {
+    if (message.uid !== "") {
       writer.uint32(10).string(message.uid);
     }
     return writer;
@@ -2032,7 +2050,7 @@ export const GetNetworkRequest: MessageFns<GetNetworkRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2066,7 +2084,7 @@ export const GetNetworkRequest: MessageFns<GetNetworkRequest> = {
   },
   fromPartial(object: DeepPartial<GetNetworkRequest>): GetNetworkRequest {
     const message = createBaseGetNetworkRequest();
-    message.uid = object.uid ?? '';
+    message.uid = object.uid ?? "";
     return message;
   },
 };
@@ -2084,7 +2102,7 @@ export const ListNetworksRequest: MessageFns<ListNetworksRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2130,7 +2148,7 @@ export const ListNetworksResponse: MessageFns<ListNetworksResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2170,12 +2188,12 @@ export const ListNetworksResponse: MessageFns<ListNetworksResponse> = {
 };
 
 function createBaseDeleteNetworkRequest(): DeleteNetworkRequest {
-  return { uid: '' };
+  return { uid: "" };
 }
 
 export const DeleteNetworkRequest: MessageFns<DeleteNetworkRequest> = {
   encode(message: DeleteNetworkRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.uid !== '') {
+    if (message.uid !== "") {
       writer.uint32(10).string(message.uid);
     }
     return writer;
@@ -2185,7 +2203,7 @@ export const DeleteNetworkRequest: MessageFns<DeleteNetworkRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2219,7 +2237,7 @@ export const DeleteNetworkRequest: MessageFns<DeleteNetworkRequest> = {
   },
   fromPartial(object: DeepPartial<DeleteNetworkRequest>): DeleteNetworkRequest {
     const message = createBaseDeleteNetworkRequest();
-    message.uid = object.uid ?? '';
+    message.uid = object.uid ?? "";
     return message;
   },
 };
@@ -2237,7 +2255,7 @@ export const DeleteNetworkResponse: MessageFns<DeleteNetworkResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2268,18 +2286,18 @@ export const DeleteNetworkResponse: MessageFns<DeleteNetworkResponse> = {
 };
 
 function createBasePodReference(): PodReference {
-  return { namespace: '', name: '', uid: '' };
+  return { namespace: "", name: "", uid: "" };
 }
 
 export const PodReference: MessageFns<PodReference> = {
   encode(message: PodReference, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.namespace !== '') {
+    if (message.namespace !== "") {
       writer.uint32(10).string(message.namespace);
     }
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(18).string(message.name);
     }
-    if (message.uid !== '') {
+    if (message.uid !== "") {
       writer.uint32(26).string(message.uid);
     }
     return writer;
@@ -2289,7 +2307,7 @@ export const PodReference: MessageFns<PodReference> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2339,23 +2357,23 @@ export const PodReference: MessageFns<PodReference> = {
   },
   fromPartial(object: DeepPartial<PodReference>): PodReference {
     const message = createBasePodReference();
-    message.namespace = object.namespace ?? '';
-    message.name = object.name ?? '';
-    message.uid = object.uid ?? '';
+    message.namespace = object.namespace ?? "";
+    message.name = object.name ?? "";
+    message.uid = object.uid ?? "";
     return message;
   },
 };
 
 function createBaseSetupPodRequest(): SetupPodRequest {
-  return { sandboxId: '', networkUid: '', pod: undefined, tapOwnerUid: 0, fixedAddress: '', nodeName: '' };
+  return { sandboxId: "", networkUid: "", pod: undefined, tapOwnerUid: 0, fixedAddress: "", nodeName: "" };
 }
 
 export const SetupPodRequest: MessageFns<SetupPodRequest> = {
   encode(message: SetupPodRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.sandboxId !== '') {
+    if (message.sandboxId !== "") {
       writer.uint32(10).string(message.sandboxId);
     }
-    if (message.networkUid !== '') {
+    if (message.networkUid !== "") {
       writer.uint32(18).string(message.networkUid);
     }
     if (message.pod !== undefined) {
@@ -2364,10 +2382,10 @@ export const SetupPodRequest: MessageFns<SetupPodRequest> = {
     if (message.tapOwnerUid !== 0) {
       writer.uint32(32).uint32(message.tapOwnerUid);
     }
-    if (message.fixedAddress !== '') {
+    if (message.fixedAddress !== "") {
       writer.uint32(42).string(message.fixedAddress);
     }
-    if (message.nodeName !== '') {
+    if (message.nodeName !== "") {
       writer.uint32(50).string(message.nodeName);
     }
     return writer;
@@ -2377,7 +2395,7 @@ export const SetupPodRequest: MessageFns<SetupPodRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2451,26 +2469,25 @@ export const SetupPodRequest: MessageFns<SetupPodRequest> = {
   },
   fromPartial(object: DeepPartial<SetupPodRequest>): SetupPodRequest {
     const message = createBaseSetupPodRequest();
-    message.sandboxId = object.sandboxId ?? '';
-    message.networkUid = object.networkUid ?? '';
-    message.pod =
-      object.pod !== undefined && object.pod !== null ? PodReference.fromPartial(object.pod) : undefined;
+    message.sandboxId = object.sandboxId ?? "";
+    message.networkUid = object.networkUid ?? "";
+    message.pod = (object.pod !== undefined && object.pod !== null) ? PodReference.fromPartial(object.pod) : undefined;
     message.tapOwnerUid = object.tapOwnerUid ?? 0;
-    message.fixedAddress = object.fixedAddress ?? '';
-    message.nodeName = object.nodeName ?? '';
+    message.fixedAddress = object.fixedAddress ?? "";
+    message.nodeName = object.nodeName ?? "";
     return message;
   },
 };
 
 function createBasePort(): Port {
   return {
-    sandboxId: '',
-    networkUid: '',
-    tenantId: '',
-    providerId: '',
-    mac: '',
+    sandboxId: "",
+    networkUid: "",
+    tenantId: "",
+    providerId: "",
+    mac: "",
     addresses: [],
-    gateway: '',
+    gateway: "",
     routes: [],
     dnsServers: [],
     mtu: 0,
@@ -2481,25 +2498,25 @@ function createBasePort(): Port {
 
 export const Port: MessageFns<Port> = {
   encode(message: Port, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.sandboxId !== '') {
+    if (message.sandboxId !== "") {
       writer.uint32(10).string(message.sandboxId);
     }
-    if (message.networkUid !== '') {
+    if (message.networkUid !== "") {
       writer.uint32(18).string(message.networkUid);
     }
-    if (message.tenantId !== '') {
+    if (message.tenantId !== "") {
       writer.uint32(26).string(message.tenantId);
     }
-    if (message.providerId !== '') {
+    if (message.providerId !== "") {
       writer.uint32(34).string(message.providerId);
     }
-    if (message.mac !== '') {
+    if (message.mac !== "") {
       writer.uint32(42).string(message.mac);
     }
     for (const v of message.addresses) {
       writer.uint32(50).string(v!);
     }
-    if (message.gateway !== '') {
+    if (message.gateway !== "") {
       writer.uint32(58).string(message.gateway);
     }
     for (const v of message.routes) {
@@ -2524,7 +2541,7 @@ export const Port: MessageFns<Port> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2646,33 +2663,32 @@ export const Port: MessageFns<Port> = {
   },
   fromPartial(object: DeepPartial<Port>): Port {
     const message = createBasePort();
-    message.sandboxId = object.sandboxId ?? '';
-    message.networkUid = object.networkUid ?? '';
-    message.tenantId = object.tenantId ?? '';
-    message.providerId = object.providerId ?? '';
-    message.mac = object.mac ?? '';
+    message.sandboxId = object.sandboxId ?? "";
+    message.networkUid = object.networkUid ?? "";
+    message.tenantId = object.tenantId ?? "";
+    message.providerId = object.providerId ?? "";
+    message.mac = object.mac ?? "";
     message.addresses = object.addresses?.map((e) => e) || [];
-    message.gateway = object.gateway ?? '';
+    message.gateway = object.gateway ?? "";
     message.routes = object.routes?.map((e) => HostRoute.fromPartial(e)) || [];
     message.dnsServers = object.dnsServers?.map((e) => e) || [];
     message.mtu = object.mtu ?? 0;
-    message.tap = object.tap !== undefined && object.tap !== null ? Tap.fromPartial(object.tap) : undefined;
-    message.pod =
-      object.pod !== undefined && object.pod !== null ? PodReference.fromPartial(object.pod) : undefined;
+    message.tap = (object.tap !== undefined && object.tap !== null) ? Tap.fromPartial(object.tap) : undefined;
+    message.pod = (object.pod !== undefined && object.pod !== null) ? PodReference.fromPartial(object.pod) : undefined;
     return message;
   },
 };
 
 function createBaseTap(): Tap {
-  return { networkNamespace: '', name: '' };
+  return { networkNamespace: "", name: "" };
 }
 
 export const Tap: MessageFns<Tap> = {
   encode(message: Tap, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.networkNamespace !== '') {
+    if (message.networkNamespace !== "") {
       writer.uint32(10).string(message.networkNamespace);
     }
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(18).string(message.name);
     }
     return writer;
@@ -2682,7 +2698,7 @@ export const Tap: MessageFns<Tap> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2724,19 +2740,19 @@ export const Tap: MessageFns<Tap> = {
   },
   fromPartial(object: DeepPartial<Tap>): Tap {
     const message = createBaseTap();
-    message.networkNamespace = object.networkNamespace ?? '';
-    message.name = object.name ?? '';
+    message.networkNamespace = object.networkNamespace ?? "";
+    message.name = object.name ?? "";
     return message;
   },
 };
 
 function createBaseGetPortRequest(): GetPortRequest {
-  return { sandboxId: '' };
+  return { sandboxId: "" };
 }
 
 export const GetPortRequest: MessageFns<GetPortRequest> = {
   encode(message: GetPortRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.sandboxId !== '') {
+    if (message.sandboxId !== "") {
       writer.uint32(10).string(message.sandboxId);
     }
     return writer;
@@ -2746,7 +2762,7 @@ export const GetPortRequest: MessageFns<GetPortRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2780,18 +2796,18 @@ export const GetPortRequest: MessageFns<GetPortRequest> = {
   },
   fromPartial(object: DeepPartial<GetPortRequest>): GetPortRequest {
     const message = createBaseGetPortRequest();
-    message.sandboxId = object.sandboxId ?? '';
+    message.sandboxId = object.sandboxId ?? "";
     return message;
   },
 };
 
 function createBaseListPortsRequest(): ListPortsRequest {
-  return { networkUid: '' };
+  return { networkUid: "" };
 }
 
 export const ListPortsRequest: MessageFns<ListPortsRequest> = {
   encode(message: ListPortsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.networkUid !== '') {
+    if (message.networkUid !== "") {
       writer.uint32(10).string(message.networkUid);
     }
     return writer;
@@ -2801,7 +2817,7 @@ export const ListPortsRequest: MessageFns<ListPortsRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2835,7 +2851,7 @@ export const ListPortsRequest: MessageFns<ListPortsRequest> = {
   },
   fromPartial(object: DeepPartial<ListPortsRequest>): ListPortsRequest {
     const message = createBaseListPortsRequest();
-    message.networkUid = object.networkUid ?? '';
+    message.networkUid = object.networkUid ?? "";
     return message;
   },
 };
@@ -2856,7 +2872,7 @@ export const ListPortsResponse: MessageFns<ListPortsResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2896,12 +2912,12 @@ export const ListPortsResponse: MessageFns<ListPortsResponse> = {
 };
 
 function createBaseTeardownPodRequest(): TeardownPodRequest {
-  return { sandboxId: '' };
+  return { sandboxId: "" };
 }
 
 export const TeardownPodRequest: MessageFns<TeardownPodRequest> = {
   encode(message: TeardownPodRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.sandboxId !== '') {
+    if (message.sandboxId !== "") {
       writer.uint32(10).string(message.sandboxId);
     }
     return writer;
@@ -2911,7 +2927,7 @@ export const TeardownPodRequest: MessageFns<TeardownPodRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2945,7 +2961,7 @@ export const TeardownPodRequest: MessageFns<TeardownPodRequest> = {
   },
   fromPartial(object: DeepPartial<TeardownPodRequest>): TeardownPodRequest {
     const message = createBaseTeardownPodRequest();
-    message.sandboxId = object.sandboxId ?? '';
+    message.sandboxId = object.sandboxId ?? "";
     return message;
   },
 };
@@ -2963,7 +2979,7 @@ export const TeardownPodResponse: MessageFns<TeardownPodResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2994,12 +3010,12 @@ export const TeardownPodResponse: MessageFns<TeardownPodResponse> = {
 };
 
 function createBaseApplyServicesRequest(): ApplyServicesRequest {
-  return { networkUid: '', full: false, upserts: [], removals: [] };
+  return { networkUid: "", full: false, upserts: [], removals: [] };
 }
 
 export const ApplyServicesRequest: MessageFns<ApplyServicesRequest> = {
   encode(message: ApplyServicesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.networkUid !== '') {
+    if (message.networkUid !== "") {
       writer.uint32(10).string(message.networkUid);
     }
     if (message.full !== false) {
@@ -3018,7 +3034,7 @@ export const ApplyServicesRequest: MessageFns<ApplyServicesRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3076,7 +3092,7 @@ export const ApplyServicesRequest: MessageFns<ApplyServicesRequest> = {
   },
   fromPartial(object: DeepPartial<ApplyServicesRequest>): ApplyServicesRequest {
     const message = createBaseApplyServicesRequest();
-    message.networkUid = object.networkUid ?? '';
+    message.networkUid = object.networkUid ?? "";
     message.full = object.full ?? false;
     message.upserts = object.upserts?.map((e) => Service.fromPartial(e)) || [];
     message.removals = object.removals?.map((e) => ServiceKey.fromPartial(e)) || [];
@@ -3092,7 +3108,7 @@ export const ApplyServicesResponse: MessageFns<ApplyServicesResponse> = {
   encode(message: ApplyServicesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.generation !== 0n) {
       if (BigInt.asUintN(64, message.generation) !== message.generation) {
-        throw new globalThis.Error('value provided for field message.generation of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.generation of type uint64 too large");
       }
       writer.uint32(8).uint64(message.generation);
     }
@@ -3103,7 +3119,7 @@ export const ApplyServicesResponse: MessageFns<ApplyServicesResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3137,22 +3153,23 @@ export const ApplyServicesResponse: MessageFns<ApplyServicesResponse> = {
   },
   fromPartial(object: DeepPartial<ApplyServicesResponse>): ApplyServicesResponse {
     const message = createBaseApplyServicesResponse();
-    message.generation =
-      object.generation !== undefined && object.generation !== null ? BigInt(object.generation) : 0n;
+    message.generation = (object.generation !== undefined && object.generation !== null)
+      ? BigInt(object.generation)
+      : 0n;
     return message;
   },
 };
 
 function createBaseServiceKey(): ServiceKey {
-  return { namespace: '', name: '' };
+  return { namespace: "", name: "" };
 }
 
 export const ServiceKey: MessageFns<ServiceKey> = {
   encode(message: ServiceKey, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.namespace !== '') {
+    if (message.namespace !== "") {
       writer.uint32(10).string(message.namespace);
     }
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(18).string(message.name);
     }
     return writer;
@@ -3162,7 +3179,7 @@ export const ServiceKey: MessageFns<ServiceKey> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3204,8 +3221,8 @@ export const ServiceKey: MessageFns<ServiceKey> = {
   },
   fromPartial(object: DeepPartial<ServiceKey>): ServiceKey {
     const message = createBaseServiceKey();
-    message.namespace = object.namespace ?? '';
-    message.name = object.name ?? '';
+    message.namespace = object.namespace ?? "";
+    message.name = object.name ?? "";
     return message;
   },
 };
@@ -3216,7 +3233,7 @@ function createBaseService(): Service {
     clusterIps: [],
     ports: [],
     affinityTimeoutS: 0,
-    externalName: '',
+    externalName: "",
     publishNotReady: false,
     endpoints: [],
   };
@@ -3236,7 +3253,7 @@ export const Service: MessageFns<Service> = {
     if (message.affinityTimeoutS !== 0) {
       writer.uint32(32).uint32(message.affinityTimeoutS);
     }
-    if (message.externalName !== '') {
+    if (message.externalName !== "") {
       writer.uint32(42).string(message.externalName);
     }
     if (message.publishNotReady !== false) {
@@ -3252,7 +3269,7 @@ export const Service: MessageFns<Service> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3334,12 +3351,11 @@ export const Service: MessageFns<Service> = {
   },
   fromPartial(object: DeepPartial<Service>): Service {
     const message = createBaseService();
-    message.key =
-      object.key !== undefined && object.key !== null ? ServiceKey.fromPartial(object.key) : undefined;
+    message.key = (object.key !== undefined && object.key !== null) ? ServiceKey.fromPartial(object.key) : undefined;
     message.clusterIps = object.clusterIps?.map((e) => e) || [];
     message.ports = object.ports?.map((e) => ServicePort.fromPartial(e)) || [];
     message.affinityTimeoutS = object.affinityTimeoutS ?? 0;
-    message.externalName = object.externalName ?? '';
+    message.externalName = object.externalName ?? "";
     message.publishNotReady = object.publishNotReady ?? false;
     message.endpoints = object.endpoints?.map((e) => NamedEndpoint.fromPartial(e)) || [];
     return message;
@@ -3347,15 +3363,15 @@ export const Service: MessageFns<Service> = {
 };
 
 function createBaseServicePort(): ServicePort {
-  return { name: '', protocol: '', port: 0, targets: [] };
+  return { name: "", protocol: "", port: 0, targets: [] };
 }
 
 export const ServicePort: MessageFns<ServicePort> = {
   encode(message: ServicePort, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(10).string(message.name);
     }
-    if (message.protocol !== '') {
+    if (message.protocol !== "") {
       writer.uint32(18).string(message.protocol);
     }
     if (message.port !== 0) {
@@ -3371,7 +3387,7 @@ export const ServicePort: MessageFns<ServicePort> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3429,8 +3445,8 @@ export const ServicePort: MessageFns<ServicePort> = {
   },
   fromPartial(object: DeepPartial<ServicePort>): ServicePort {
     const message = createBaseServicePort();
-    message.name = object.name ?? '';
-    message.protocol = object.protocol ?? '';
+    message.name = object.name ?? "";
+    message.protocol = object.protocol ?? "";
     message.port = object.port ?? 0;
     message.targets = object.targets?.map((e) => ServiceTarget.fromPartial(e)) || [];
     return message;
@@ -3438,12 +3454,12 @@ export const ServicePort: MessageFns<ServicePort> = {
 };
 
 function createBaseServiceTarget(): ServiceTarget {
-  return { address: '', port: 0 };
+  return { address: "", port: 0 };
 }
 
 export const ServiceTarget: MessageFns<ServiceTarget> = {
   encode(message: ServiceTarget, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.address !== '') {
+    if (message.address !== "") {
       writer.uint32(10).string(message.address);
     }
     if (message.port !== 0) {
@@ -3456,7 +3472,7 @@ export const ServiceTarget: MessageFns<ServiceTarget> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3498,22 +3514,22 @@ export const ServiceTarget: MessageFns<ServiceTarget> = {
   },
   fromPartial(object: DeepPartial<ServiceTarget>): ServiceTarget {
     const message = createBaseServiceTarget();
-    message.address = object.address ?? '';
+    message.address = object.address ?? "";
     message.port = object.port ?? 0;
     return message;
   },
 };
 
 function createBaseNamedEndpoint(): NamedEndpoint {
-  return { address: '', hostname: '', ready: false, pod: undefined };
+  return { address: "", hostname: "", ready: false, pod: undefined };
 }
 
 export const NamedEndpoint: MessageFns<NamedEndpoint> = {
   encode(message: NamedEndpoint, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.address !== '') {
+    if (message.address !== "") {
       writer.uint32(10).string(message.address);
     }
-    if (message.hostname !== '') {
+    if (message.hostname !== "") {
       writer.uint32(18).string(message.hostname);
     }
     if (message.ready !== false) {
@@ -3529,7 +3545,7 @@ export const NamedEndpoint: MessageFns<NamedEndpoint> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3587,22 +3603,21 @@ export const NamedEndpoint: MessageFns<NamedEndpoint> = {
   },
   fromPartial(object: DeepPartial<NamedEndpoint>): NamedEndpoint {
     const message = createBaseNamedEndpoint();
-    message.address = object.address ?? '';
-    message.hostname = object.hostname ?? '';
+    message.address = object.address ?? "";
+    message.hostname = object.hostname ?? "";
     message.ready = object.ready ?? false;
-    message.pod =
-      object.pod !== undefined && object.pod !== null ? PodReference.fromPartial(object.pod) : undefined;
+    message.pod = (object.pod !== undefined && object.pod !== null) ? PodReference.fromPartial(object.pod) : undefined;
     return message;
   },
 };
 
 function createBaseWatchServicesRequest(): WatchServicesRequest {
-  return { networkUid: '' };
+  return { networkUid: "" };
 }
 
 export const WatchServicesRequest: MessageFns<WatchServicesRequest> = {
   encode(message: WatchServicesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.networkUid !== '') {
+    if (message.networkUid !== "") {
       writer.uint32(10).string(message.networkUid);
     }
     return writer;
@@ -3612,7 +3627,7 @@ export const WatchServicesRequest: MessageFns<WatchServicesRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3646,7 +3661,7 @@ export const WatchServicesRequest: MessageFns<WatchServicesRequest> = {
   },
   fromPartial(object: DeepPartial<WatchServicesRequest>): WatchServicesRequest {
     const message = createBaseWatchServicesRequest();
-    message.networkUid = object.networkUid ?? '';
+    message.networkUid = object.networkUid ?? "";
     return message;
   },
 };
@@ -3659,15 +3674,13 @@ export const ServiceTableEvent: MessageFns<ServiceTableEvent> = {
   encode(message: ServiceTableEvent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.generation !== 0n) {
       if (BigInt.asUintN(64, message.generation) !== message.generation) {
-        throw new globalThis.Error('value provided for field message.generation of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.generation of type uint64 too large");
       }
       writer.uint32(8).uint64(message.generation);
     }
     if (message.baseGeneration !== 0n) {
       if (BigInt.asUintN(64, message.baseGeneration) !== message.baseGeneration) {
-        throw new globalThis.Error(
-          'value provided for field message.baseGeneration of type uint64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.baseGeneration of type uint64 too large");
       }
       writer.uint32(16).uint64(message.baseGeneration);
     }
@@ -3687,7 +3700,7 @@ export const ServiceTableEvent: MessageFns<ServiceTableEvent> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3753,12 +3766,12 @@ export const ServiceTableEvent: MessageFns<ServiceTableEvent> = {
   },
   fromPartial(object: DeepPartial<ServiceTableEvent>): ServiceTableEvent {
     const message = createBaseServiceTableEvent();
-    message.generation =
-      object.generation !== undefined && object.generation !== null ? BigInt(object.generation) : 0n;
-    message.baseGeneration =
-      object.baseGeneration !== undefined && object.baseGeneration !== null
-        ? BigInt(object.baseGeneration)
-        : 0n;
+    message.generation = (object.generation !== undefined && object.generation !== null)
+      ? BigInt(object.generation)
+      : 0n;
+    message.baseGeneration = (object.baseGeneration !== undefined && object.baseGeneration !== null)
+      ? BigInt(object.baseGeneration)
+      : 0n;
     message.full = object.full ?? false;
     message.upserts = object.upserts?.map((e) => Service.fromPartial(e)) || [];
     message.removals = object.removals?.map((e) => ServiceKey.fromPartial(e)) || [];
@@ -3767,15 +3780,15 @@ export const ServiceTableEvent: MessageFns<ServiceTableEvent> = {
 };
 
 function createBaseListener(): Listener {
-  return { name: '', protocol: '', port: 0, members: [] };
+  return { name: "", protocol: "", port: 0, members: [] };
 }
 
 export const Listener: MessageFns<Listener> = {
   encode(message: Listener, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(10).string(message.name);
     }
-    if (message.protocol !== '') {
+    if (message.protocol !== "") {
       writer.uint32(18).string(message.protocol);
     }
     if (message.port !== 0) {
@@ -3791,7 +3804,7 @@ export const Listener: MessageFns<Listener> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3849,8 +3862,8 @@ export const Listener: MessageFns<Listener> = {
   },
   fromPartial(object: DeepPartial<Listener>): Listener {
     const message = createBaseListener();
-    message.name = object.name ?? '';
-    message.protocol = object.protocol ?? '';
+    message.name = object.name ?? "";
+    message.protocol = object.protocol ?? "";
     message.port = object.port ?? 0;
     message.members = object.members?.map((e) => ServiceTarget.fromPartial(e)) || [];
     return message;
@@ -3859,10 +3872,10 @@ export const Listener: MessageFns<Listener> = {
 
 function createBaseEnsureLoadBalancerRequest(): EnsureLoadBalancerRequest {
   return {
-    uid: '',
-    name: '',
-    tenantId: '',
-    networkUid: '',
+    uid: "",
+    name: "",
+    tenantId: "",
+    networkUid: "",
     addresses: [],
     listeners: [],
     affinityTimeoutS: 0,
@@ -3872,16 +3885,16 @@ function createBaseEnsureLoadBalancerRequest(): EnsureLoadBalancerRequest {
 
 export const EnsureLoadBalancerRequest: MessageFns<EnsureLoadBalancerRequest> = {
   encode(message: EnsureLoadBalancerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.uid !== '') {
+    if (message.uid !== "") {
       writer.uint32(10).string(message.uid);
     }
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(18).string(message.name);
     }
-    if (message.tenantId !== '') {
+    if (message.tenantId !== "") {
       writer.uint32(26).string(message.tenantId);
     }
-    if (message.networkUid !== '') {
+    if (message.networkUid !== "") {
       writer.uint32(34).string(message.networkUid);
     }
     for (const v of message.addresses) {
@@ -3903,7 +3916,7 @@ export const EnsureLoadBalancerRequest: MessageFns<EnsureLoadBalancerRequest> = 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3993,10 +4006,10 @@ export const EnsureLoadBalancerRequest: MessageFns<EnsureLoadBalancerRequest> = 
   },
   fromPartial(object: DeepPartial<EnsureLoadBalancerRequest>): EnsureLoadBalancerRequest {
     const message = createBaseEnsureLoadBalancerRequest();
-    message.uid = object.uid ?? '';
-    message.name = object.name ?? '';
-    message.tenantId = object.tenantId ?? '';
-    message.networkUid = object.networkUid ?? '';
+    message.uid = object.uid ?? "";
+    message.name = object.name ?? "";
+    message.tenantId = object.tenantId ?? "";
+    message.networkUid = object.networkUid ?? "";
     message.addresses = object.addresses?.map((e) => e) || [];
     message.listeners = object.listeners?.map((e) => Listener.fromPartial(e)) || [];
     message.affinityTimeoutS = object.affinityTimeoutS ?? 0;
@@ -4006,27 +4019,18 @@ export const EnsureLoadBalancerRequest: MessageFns<EnsureLoadBalancerRequest> = 
 };
 
 function createBaseLoadBalancer(): LoadBalancer {
-  return {
-    uid: '',
-    name: '',
-    networkUid: '',
-    addresses: [],
-    listeners: [],
-    providerId: '',
-    state: 0,
-    message: '',
-  };
+  return { uid: "", name: "", networkUid: "", addresses: [], listeners: [], providerId: "", state: 0, message: "" };
 }
 
 export const LoadBalancer: MessageFns<LoadBalancer> = {
   encode(message: LoadBalancer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.uid !== '') {
+    if (message.uid !== "") {
       writer.uint32(10).string(message.uid);
     }
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(18).string(message.name);
     }
-    if (message.networkUid !== '') {
+    if (message.networkUid !== "") {
       writer.uint32(26).string(message.networkUid);
     }
     for (const v of message.addresses) {
@@ -4035,13 +4039,13 @@ export const LoadBalancer: MessageFns<LoadBalancer> = {
     for (const v of message.listeners) {
       Listener.encode(v!, writer.uint32(42).fork()).join();
     }
-    if (message.providerId !== '') {
+    if (message.providerId !== "") {
       writer.uint32(50).string(message.providerId);
     }
     if (message.state !== 0) {
       writer.uint32(56).int32(message.state);
     }
-    if (message.message !== '') {
+    if (message.message !== "") {
       writer.uint32(66).string(message.message);
     }
     return writer;
@@ -4051,7 +4055,7 @@ export const LoadBalancer: MessageFns<LoadBalancer> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4141,25 +4145,25 @@ export const LoadBalancer: MessageFns<LoadBalancer> = {
   },
   fromPartial(object: DeepPartial<LoadBalancer>): LoadBalancer {
     const message = createBaseLoadBalancer();
-    message.uid = object.uid ?? '';
-    message.name = object.name ?? '';
-    message.networkUid = object.networkUid ?? '';
+    message.uid = object.uid ?? "";
+    message.name = object.name ?? "";
+    message.networkUid = object.networkUid ?? "";
     message.addresses = object.addresses?.map((e) => e) || [];
     message.listeners = object.listeners?.map((e) => Listener.fromPartial(e)) || [];
-    message.providerId = object.providerId ?? '';
+    message.providerId = object.providerId ?? "";
     message.state = object.state ?? 0;
-    message.message = object.message ?? '';
+    message.message = object.message ?? "";
     return message;
   },
 };
 
 function createBaseGetLoadBalancerRequest(): GetLoadBalancerRequest {
-  return { uid: '' };
+  return { uid: "" };
 }
 
 export const GetLoadBalancerRequest: MessageFns<GetLoadBalancerRequest> = {
   encode(message: GetLoadBalancerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.uid !== '') {
+    if (message.uid !== "") {
       writer.uint32(10).string(message.uid);
     }
     return writer;
@@ -4169,7 +4173,7 @@ export const GetLoadBalancerRequest: MessageFns<GetLoadBalancerRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4203,7 +4207,7 @@ export const GetLoadBalancerRequest: MessageFns<GetLoadBalancerRequest> = {
   },
   fromPartial(object: DeepPartial<GetLoadBalancerRequest>): GetLoadBalancerRequest {
     const message = createBaseGetLoadBalancerRequest();
-    message.uid = object.uid ?? '';
+    message.uid = object.uid ?? "";
     return message;
   },
 };
@@ -4221,7 +4225,7 @@ export const ListLoadBalancersRequest: MessageFns<ListLoadBalancersRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4267,7 +4271,7 @@ export const ListLoadBalancersResponse: MessageFns<ListLoadBalancersResponse> = 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4307,12 +4311,12 @@ export const ListLoadBalancersResponse: MessageFns<ListLoadBalancersResponse> = 
 };
 
 function createBaseDeleteLoadBalancerRequest(): DeleteLoadBalancerRequest {
-  return { uid: '' };
+  return { uid: "" };
 }
 
 export const DeleteLoadBalancerRequest: MessageFns<DeleteLoadBalancerRequest> = {
   encode(message: DeleteLoadBalancerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.uid !== '') {
+    if (message.uid !== "") {
       writer.uint32(10).string(message.uid);
     }
     return writer;
@@ -4322,7 +4326,7 @@ export const DeleteLoadBalancerRequest: MessageFns<DeleteLoadBalancerRequest> = 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4356,7 +4360,7 @@ export const DeleteLoadBalancerRequest: MessageFns<DeleteLoadBalancerRequest> = 
   },
   fromPartial(object: DeepPartial<DeleteLoadBalancerRequest>): DeleteLoadBalancerRequest {
     const message = createBaseDeleteLoadBalancerRequest();
-    message.uid = object.uid ?? '';
+    message.uid = object.uid ?? "";
     return message;
   },
 };
@@ -4374,7 +4378,7 @@ export const DeleteLoadBalancerResponse: MessageFns<DeleteLoadBalancerResponse> 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4405,30 +4409,30 @@ export const DeleteLoadBalancerResponse: MessageFns<DeleteLoadBalancerResponse> 
 };
 
 function createBaseVolume(): Volume {
-  return { id: '', name: '', tenantId: '', sizeBytes: 0n, state: 0, message: '', attachment: undefined };
+  return { id: "", name: "", tenantId: "", sizeBytes: 0n, state: 0, message: "", attachment: undefined };
 }
 
 export const Volume: MessageFns<Volume> = {
   encode(message: Volume, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(18).string(message.name);
     }
-    if (message.tenantId !== '') {
+    if (message.tenantId !== "") {
       writer.uint32(26).string(message.tenantId);
     }
     if (message.sizeBytes !== 0n) {
       if (BigInt.asUintN(64, message.sizeBytes) !== message.sizeBytes) {
-        throw new globalThis.Error('value provided for field message.sizeBytes of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.sizeBytes of type uint64 too large");
       }
       writer.uint32(32).uint64(message.sizeBytes);
     }
     if (message.state !== 0) {
       writer.uint32(40).int32(message.state);
     }
-    if (message.message !== '') {
+    if (message.message !== "") {
       writer.uint32(50).string(message.message);
     }
     if (message.attachment !== undefined) {
@@ -4441,7 +4445,7 @@ export const Volume: MessageFns<Volume> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4523,39 +4527,37 @@ export const Volume: MessageFns<Volume> = {
   },
   fromPartial(object: DeepPartial<Volume>): Volume {
     const message = createBaseVolume();
-    message.id = object.id ?? '';
-    message.name = object.name ?? '';
-    message.tenantId = object.tenantId ?? '';
-    message.sizeBytes =
-      object.sizeBytes !== undefined && object.sizeBytes !== null ? BigInt(object.sizeBytes) : 0n;
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.tenantId = object.tenantId ?? "";
+    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
     message.state = object.state ?? 0;
-    message.message = object.message ?? '';
-    message.attachment =
-      object.attachment !== undefined && object.attachment !== null
-        ? Attachment.fromPartial(object.attachment)
-        : undefined;
+    message.message = object.message ?? "";
+    message.attachment = (object.attachment !== undefined && object.attachment !== null)
+      ? Attachment.fromPartial(object.attachment)
+      : undefined;
     return message;
   },
 };
 
 function createBaseCreateVolumeRequest(): CreateVolumeRequest {
-  return { id: '', name: '', tenantId: '', sizeBytes: 0n };
+  return { id: "", name: "", tenantId: "", sizeBytes: 0n };
 }
 
 export const CreateVolumeRequest: MessageFns<CreateVolumeRequest> = {
   encode(message: CreateVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(18).string(message.name);
     }
-    if (message.tenantId !== '') {
+    if (message.tenantId !== "") {
       writer.uint32(26).string(message.tenantId);
     }
     if (message.sizeBytes !== 0n) {
       if (BigInt.asUintN(64, message.sizeBytes) !== message.sizeBytes) {
-        throw new globalThis.Error('value provided for field message.sizeBytes of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.sizeBytes of type uint64 too large");
       }
       writer.uint32(32).uint64(message.sizeBytes);
     }
@@ -4566,7 +4568,7 @@ export const CreateVolumeRequest: MessageFns<CreateVolumeRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4624,22 +4626,21 @@ export const CreateVolumeRequest: MessageFns<CreateVolumeRequest> = {
   },
   fromPartial(object: DeepPartial<CreateVolumeRequest>): CreateVolumeRequest {
     const message = createBaseCreateVolumeRequest();
-    message.id = object.id ?? '';
-    message.name = object.name ?? '';
-    message.tenantId = object.tenantId ?? '';
-    message.sizeBytes =
-      object.sizeBytes !== undefined && object.sizeBytes !== null ? BigInt(object.sizeBytes) : 0n;
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.tenantId = object.tenantId ?? "";
+    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
     return message;
   },
 };
 
 function createBaseGetVolumeRequest(): GetVolumeRequest {
-  return { id: '' };
+  return { id: "" };
 }
 
 export const GetVolumeRequest: MessageFns<GetVolumeRequest> = {
   encode(message: GetVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
     return writer;
@@ -4649,7 +4650,7 @@ export const GetVolumeRequest: MessageFns<GetVolumeRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4683,18 +4684,18 @@ export const GetVolumeRequest: MessageFns<GetVolumeRequest> = {
   },
   fromPartial(object: DeepPartial<GetVolumeRequest>): GetVolumeRequest {
     const message = createBaseGetVolumeRequest();
-    message.id = object.id ?? '';
+    message.id = object.id ?? "";
     return message;
   },
 };
 
 function createBaseListVolumesRequest(): ListVolumesRequest {
-  return { tenantId: '' };
+  return { tenantId: "" };
 }
 
 export const ListVolumesRequest: MessageFns<ListVolumesRequest> = {
   encode(message: ListVolumesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.tenantId !== '') {
+    if (message.tenantId !== "") {
       writer.uint32(10).string(message.tenantId);
     }
     return writer;
@@ -4704,7 +4705,7 @@ export const ListVolumesRequest: MessageFns<ListVolumesRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4738,7 +4739,7 @@ export const ListVolumesRequest: MessageFns<ListVolumesRequest> = {
   },
   fromPartial(object: DeepPartial<ListVolumesRequest>): ListVolumesRequest {
     const message = createBaseListVolumesRequest();
-    message.tenantId = object.tenantId ?? '';
+    message.tenantId = object.tenantId ?? "";
     return message;
   },
 };
@@ -4759,7 +4760,7 @@ export const ListVolumesResponse: MessageFns<ListVolumesResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4799,12 +4800,12 @@ export const ListVolumesResponse: MessageFns<ListVolumesResponse> = {
 };
 
 function createBaseDeleteVolumeRequest(): DeleteVolumeRequest {
-  return { id: '' };
+  return { id: "" };
 }
 
 export const DeleteVolumeRequest: MessageFns<DeleteVolumeRequest> = {
   encode(message: DeleteVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
     return writer;
@@ -4814,7 +4815,7 @@ export const DeleteVolumeRequest: MessageFns<DeleteVolumeRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4848,7 +4849,7 @@ export const DeleteVolumeRequest: MessageFns<DeleteVolumeRequest> = {
   },
   fromPartial(object: DeepPartial<DeleteVolumeRequest>): DeleteVolumeRequest {
     const message = createBaseDeleteVolumeRequest();
-    message.id = object.id ?? '';
+    message.id = object.id ?? "";
     return message;
   },
 };
@@ -4866,7 +4867,7 @@ export const DeleteVolumeResponse: MessageFns<DeleteVolumeResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4897,32 +4898,24 @@ export const DeleteVolumeResponse: MessageFns<DeleteVolumeResponse> = {
 };
 
 function createBaseAttachVolumeRequest(): AttachVolumeRequest {
-  return {
-    volumeId: '',
-    tenantId: '',
-    sandboxId: '',
-    pod: undefined,
-    nodeName: '',
-    readOnly: false,
-    ownerUid: 0,
-  };
+  return { volumeId: "", tenantId: "", sandboxId: "", pod: undefined, nodeName: "", readOnly: false, ownerUid: 0 };
 }
 
 export const AttachVolumeRequest: MessageFns<AttachVolumeRequest> = {
   encode(message: AttachVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.volumeId !== '') {
+    if (message.volumeId !== "") {
       writer.uint32(10).string(message.volumeId);
     }
-    if (message.tenantId !== '') {
+    if (message.tenantId !== "") {
       writer.uint32(18).string(message.tenantId);
     }
-    if (message.sandboxId !== '') {
+    if (message.sandboxId !== "") {
       writer.uint32(26).string(message.sandboxId);
     }
     if (message.pod !== undefined) {
       PodReference.encode(message.pod, writer.uint32(34).fork()).join();
     }
-    if (message.nodeName !== '') {
+    if (message.nodeName !== "") {
       writer.uint32(42).string(message.nodeName);
     }
     if (message.readOnly !== false) {
@@ -4938,7 +4931,7 @@ export const AttachVolumeRequest: MessageFns<AttachVolumeRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5020,12 +5013,11 @@ export const AttachVolumeRequest: MessageFns<AttachVolumeRequest> = {
   },
   fromPartial(object: DeepPartial<AttachVolumeRequest>): AttachVolumeRequest {
     const message = createBaseAttachVolumeRequest();
-    message.volumeId = object.volumeId ?? '';
-    message.tenantId = object.tenantId ?? '';
-    message.sandboxId = object.sandboxId ?? '';
-    message.pod =
-      object.pod !== undefined && object.pod !== null ? PodReference.fromPartial(object.pod) : undefined;
-    message.nodeName = object.nodeName ?? '';
+    message.volumeId = object.volumeId ?? "";
+    message.tenantId = object.tenantId ?? "";
+    message.sandboxId = object.sandboxId ?? "";
+    message.pod = (object.pod !== undefined && object.pod !== null) ? PodReference.fromPartial(object.pod) : undefined;
+    message.nodeName = object.nodeName ?? "";
     message.readOnly = object.readOnly ?? false;
     message.ownerUid = object.ownerUid ?? 0;
     return message;
@@ -5033,42 +5025,34 @@ export const AttachVolumeRequest: MessageFns<AttachVolumeRequest> = {
 };
 
 function createBaseAttachment(): Attachment {
-  return {
-    id: '',
-    volumeId: '',
-    sandboxId: '',
-    pod: undefined,
-    nodeName: '',
-    readOnly: false,
-    connection: undefined,
-  };
+  return { id: "", volumeId: "", sandboxId: "", pod: undefined, nodeName: "", readOnly: false, connection: undefined };
 }
 
 export const Attachment: MessageFns<Attachment> = {
   encode(message: Attachment, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
-    if (message.volumeId !== '') {
+    if (message.volumeId !== "") {
       writer.uint32(18).string(message.volumeId);
     }
-    if (message.sandboxId !== '') {
+    if (message.sandboxId !== "") {
       writer.uint32(26).string(message.sandboxId);
     }
     if (message.pod !== undefined) {
       PodReference.encode(message.pod, writer.uint32(34).fork()).join();
     }
-    if (message.nodeName !== '') {
+    if (message.nodeName !== "") {
       writer.uint32(42).string(message.nodeName);
     }
     if (message.readOnly !== false) {
       writer.uint32(48).bool(message.readOnly);
     }
     switch (message.connection?.$case) {
-      case 'file':
+      case "file":
         FileConnection.encode(message.connection.value, writer.uint32(82).fork()).join();
         break;
-      case 'rbd':
+      case "rbd":
         RbdConnection.encode(message.connection.value, writer.uint32(90).fork()).join();
         break;
     }
@@ -5079,7 +5063,7 @@ export const Attachment: MessageFns<Attachment> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5141,7 +5125,7 @@ export const Attachment: MessageFns<Attachment> = {
               break;
             }
 
-            message.connection = { $case: 'file', value: FileConnection.decode(reader, reader.uint32()) };
+            message.connection = { $case: "file", value: FileConnection.decode(reader, reader.uint32()) };
             continue;
           }
           case 11: {
@@ -5149,7 +5133,7 @@ export const Attachment: MessageFns<Attachment> = {
               break;
             }
 
-            message.connection = { $case: 'rbd', value: RbdConnection.decode(reader, reader.uint32()) };
+            message.connection = { $case: "rbd", value: RbdConnection.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -5169,23 +5153,22 @@ export const Attachment: MessageFns<Attachment> = {
   },
   fromPartial(object: DeepPartial<Attachment>): Attachment {
     const message = createBaseAttachment();
-    message.id = object.id ?? '';
-    message.volumeId = object.volumeId ?? '';
-    message.sandboxId = object.sandboxId ?? '';
-    message.pod =
-      object.pod !== undefined && object.pod !== null ? PodReference.fromPartial(object.pod) : undefined;
-    message.nodeName = object.nodeName ?? '';
+    message.id = object.id ?? "";
+    message.volumeId = object.volumeId ?? "";
+    message.sandboxId = object.sandboxId ?? "";
+    message.pod = (object.pod !== undefined && object.pod !== null) ? PodReference.fromPartial(object.pod) : undefined;
+    message.nodeName = object.nodeName ?? "";
     message.readOnly = object.readOnly ?? false;
     switch (object.connection?.$case) {
-      case 'file': {
+      case "file": {
         if (object.connection?.value !== undefined && object.connection?.value !== null) {
-          message.connection = { $case: 'file', value: FileConnection.fromPartial(object.connection.value) };
+          message.connection = { $case: "file", value: FileConnection.fromPartial(object.connection.value) };
         }
         break;
       }
-      case 'rbd': {
+      case "rbd": {
         if (object.connection?.value !== undefined && object.connection?.value !== null) {
-          message.connection = { $case: 'rbd', value: RbdConnection.fromPartial(object.connection.value) };
+          message.connection = { $case: "rbd", value: RbdConnection.fromPartial(object.connection.value) };
         }
         break;
       }
@@ -5195,12 +5178,12 @@ export const Attachment: MessageFns<Attachment> = {
 };
 
 function createBaseFileConnection(): FileConnection {
-  return { path: '' };
+  return { path: "" };
 }
 
 export const FileConnection: MessageFns<FileConnection> = {
   encode(message: FileConnection, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.path !== '') {
+    if (message.path !== "") {
       writer.uint32(10).string(message.path);
     }
     return writer;
@@ -5210,7 +5193,7 @@ export const FileConnection: MessageFns<FileConnection> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5244,27 +5227,27 @@ export const FileConnection: MessageFns<FileConnection> = {
   },
   fromPartial(object: DeepPartial<FileConnection>): FileConnection {
     const message = createBaseFileConnection();
-    message.path = object.path ?? '';
+    message.path = object.path ?? "";
     return message;
   },
 };
 
 function createBaseRbdConnection(): RbdConnection {
-  return { pool: '', image: '', monitors: [], user: '', key: Buffer.alloc(0) };
+  return { pool: "", image: "", monitors: [], user: "", key: Buffer.alloc(0) };
 }
 
 export const RbdConnection: MessageFns<RbdConnection> = {
   encode(message: RbdConnection, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.pool !== '') {
+    if (message.pool !== "") {
       writer.uint32(10).string(message.pool);
     }
-    if (message.image !== '') {
+    if (message.image !== "") {
       writer.uint32(18).string(message.image);
     }
     for (const v of message.monitors) {
       writer.uint32(26).string(v!);
     }
-    if (message.user !== '') {
+    if (message.user !== "") {
       writer.uint32(34).string(message.user);
     }
     if (message.key.length !== 0) {
@@ -5277,7 +5260,7 @@ export const RbdConnection: MessageFns<RbdConnection> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5343,25 +5326,25 @@ export const RbdConnection: MessageFns<RbdConnection> = {
   },
   fromPartial(object: DeepPartial<RbdConnection>): RbdConnection {
     const message = createBaseRbdConnection();
-    message.pool = object.pool ?? '';
-    message.image = object.image ?? '';
+    message.pool = object.pool ?? "";
+    message.image = object.image ?? "";
     message.monitors = object.monitors?.map((e) => e) || [];
-    message.user = object.user ?? '';
+    message.user = object.user ?? "";
     message.key = object.key ?? Buffer.alloc(0);
     return message;
   },
 };
 
 function createBaseDetachVolumeRequest(): DetachVolumeRequest {
-  return { volumeId: '', sandboxId: '' };
+  return { volumeId: "", sandboxId: "" };
 }
 
 export const DetachVolumeRequest: MessageFns<DetachVolumeRequest> = {
   encode(message: DetachVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.volumeId !== '') {
+    if (message.volumeId !== "") {
       writer.uint32(10).string(message.volumeId);
     }
-    if (message.sandboxId !== '') {
+    if (message.sandboxId !== "") {
       writer.uint32(18).string(message.sandboxId);
     }
     return writer;
@@ -5371,7 +5354,7 @@ export const DetachVolumeRequest: MessageFns<DetachVolumeRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5413,8 +5396,8 @@ export const DetachVolumeRequest: MessageFns<DetachVolumeRequest> = {
   },
   fromPartial(object: DeepPartial<DetachVolumeRequest>): DetachVolumeRequest {
     const message = createBaseDetachVolumeRequest();
-    message.volumeId = object.volumeId ?? '';
-    message.sandboxId = object.sandboxId ?? '';
+    message.volumeId = object.volumeId ?? "";
+    message.sandboxId = object.sandboxId ?? "";
     return message;
   },
 };
@@ -5432,7 +5415,7 @@ export const DetachVolumeResponse: MessageFns<DetachVolumeResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5463,12 +5446,12 @@ export const DetachVolumeResponse: MessageFns<DetachVolumeResponse> = {
 };
 
 function createBaseListAttachmentsRequest(): ListAttachmentsRequest {
-  return { sandboxId: '' };
+  return { sandboxId: "" };
 }
 
 export const ListAttachmentsRequest: MessageFns<ListAttachmentsRequest> = {
   encode(message: ListAttachmentsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.sandboxId !== '') {
+    if (message.sandboxId !== "") {
       writer.uint32(10).string(message.sandboxId);
     }
     return writer;
@@ -5478,7 +5461,7 @@ export const ListAttachmentsRequest: MessageFns<ListAttachmentsRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5512,7 +5495,7 @@ export const ListAttachmentsRequest: MessageFns<ListAttachmentsRequest> = {
   },
   fromPartial(object: DeepPartial<ListAttachmentsRequest>): ListAttachmentsRequest {
     const message = createBaseListAttachmentsRequest();
-    message.sandboxId = object.sandboxId ?? '';
+    message.sandboxId = object.sandboxId ?? "";
     return message;
   },
 };
@@ -5533,7 +5516,7 @@ export const ListAttachmentsResponse: MessageFns<ListAttachmentsResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5575,7 +5558,7 @@ export const ListAttachmentsResponse: MessageFns<ListAttachmentsResponse> = {
 export type InformationService = typeof InformationService;
 export const InformationService = {
   getInformation: {
-    path: '/kubestack.v1.Information/GetInformation' as const,
+    path: "/kubestack.v1.Information/GetInformation" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: GetInformationRequest): Buffer =>
@@ -5611,7 +5594,7 @@ export interface InformationClient extends Client {
 
 export const InformationClient = makeGenericClientConstructor(
   InformationService,
-  'kubestack.v1.Information',
+  "kubestack.v1.Information",
 ) as unknown as {
   new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): InformationClient;
   service: typeof InformationService;
@@ -5621,70 +5604,62 @@ export const InformationClient = makeGenericClientConstructor(
 export type IdentityService = typeof IdentityService;
 export const IdentityService = {
   createTenant: {
-    path: '/kubestack.v1.Identity/CreateTenant' as const,
+    path: "/kubestack.v1.Identity/CreateTenant" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: CreateTenantRequest): Buffer =>
-      Buffer.from(CreateTenantRequest.encode(value).finish()),
+    requestSerialize: (value: CreateTenantRequest): Buffer => Buffer.from(CreateTenantRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): CreateTenantRequest => CreateTenantRequest.decode(value),
     responseSerialize: (value: Tenant): Buffer => Buffer.from(Tenant.encode(value).finish()),
     responseDeserialize: (value: Buffer): Tenant => Tenant.decode(value),
   },
   getTenant: {
-    path: '/kubestack.v1.Identity/GetTenant' as const,
+    path: "/kubestack.v1.Identity/GetTenant" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: GetTenantRequest): Buffer =>
-      Buffer.from(GetTenantRequest.encode(value).finish()),
+    requestSerialize: (value: GetTenantRequest): Buffer => Buffer.from(GetTenantRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): GetTenantRequest => GetTenantRequest.decode(value),
     responseSerialize: (value: Tenant): Buffer => Buffer.from(Tenant.encode(value).finish()),
     responseDeserialize: (value: Buffer): Tenant => Tenant.decode(value),
   },
   listTenants: {
-    path: '/kubestack.v1.Identity/ListTenants' as const,
+    path: "/kubestack.v1.Identity/ListTenants" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ListTenantsRequest): Buffer =>
-      Buffer.from(ListTenantsRequest.encode(value).finish()),
+    requestSerialize: (value: ListTenantsRequest): Buffer => Buffer.from(ListTenantsRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ListTenantsRequest => ListTenantsRequest.decode(value),
-    responseSerialize: (value: ListTenantsResponse): Buffer =>
-      Buffer.from(ListTenantsResponse.encode(value).finish()),
+    responseSerialize: (value: ListTenantsResponse): Buffer => Buffer.from(ListTenantsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListTenantsResponse => ListTenantsResponse.decode(value),
   },
   deleteTenant: {
-    path: '/kubestack.v1.Identity/DeleteTenant' as const,
+    path: "/kubestack.v1.Identity/DeleteTenant" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: DeleteTenantRequest): Buffer =>
-      Buffer.from(DeleteTenantRequest.encode(value).finish()),
+    requestSerialize: (value: DeleteTenantRequest): Buffer => Buffer.from(DeleteTenantRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): DeleteTenantRequest => DeleteTenantRequest.decode(value),
     responseSerialize: (value: DeleteTenantResponse): Buffer =>
       Buffer.from(DeleteTenantResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DeleteTenantResponse => DeleteTenantResponse.decode(value),
   },
   watchTenants: {
-    path: '/kubestack.v1.Identity/WatchTenants' as const,
+    path: "/kubestack.v1.Identity/WatchTenants" as const,
     requestStream: false as const,
     responseStream: true as const,
-    requestSerialize: (value: WatchTenantsRequest): Buffer =>
-      Buffer.from(WatchTenantsRequest.encode(value).finish()),
+    requestSerialize: (value: WatchTenantsRequest): Buffer => Buffer.from(WatchTenantsRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): WatchTenantsRequest => WatchTenantsRequest.decode(value),
     responseSerialize: (value: TenantEvent): Buffer => Buffer.from(TenantEvent.encode(value).finish()),
     responseDeserialize: (value: Buffer): TenantEvent => TenantEvent.decode(value),
   },
   issueToken: {
-    path: '/kubestack.v1.Identity/IssueToken' as const,
+    path: "/kubestack.v1.Identity/IssueToken" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: IssueTokenRequest): Buffer =>
-      Buffer.from(IssueTokenRequest.encode(value).finish()),
+    requestSerialize: (value: IssueTokenRequest): Buffer => Buffer.from(IssueTokenRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): IssueTokenRequest => IssueTokenRequest.decode(value),
-    responseSerialize: (value: IssueTokenResponse): Buffer =>
-      Buffer.from(IssueTokenResponse.encode(value).finish()),
+    responseSerialize: (value: IssueTokenResponse): Buffer => Buffer.from(IssueTokenResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): IssueTokenResponse => IssueTokenResponse.decode(value),
   },
   authenticateToken: {
-    path: '/kubestack.v1.Identity/AuthenticateToken' as const,
+    path: "/kubestack.v1.Identity/AuthenticateToken" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: AuthenticateTokenRequest): Buffer =>
@@ -5692,8 +5667,7 @@ export const IdentityService = {
     requestDeserialize: (value: Buffer): AuthenticateTokenRequest => AuthenticateTokenRequest.decode(value),
     responseSerialize: (value: AuthenticateTokenResponse): Buffer =>
       Buffer.from(AuthenticateTokenResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): AuthenticateTokenResponse =>
-      AuthenticateTokenResponse.decode(value),
+    responseDeserialize: (value: Buffer): AuthenticateTokenResponse => AuthenticateTokenResponse.decode(value),
   },
 } as const;
 
@@ -5768,10 +5742,7 @@ export interface IdentityClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DeleteTenantResponse) => void,
   ): ClientUnaryCall;
-  watchTenants(
-    request: WatchTenantsRequest,
-    options?: Partial<CallOptions>,
-  ): ClientReadableStream<TenantEvent>;
+  watchTenants(request: WatchTenantsRequest, options?: Partial<CallOptions>): ClientReadableStream<TenantEvent>;
   watchTenants(
     request: WatchTenantsRequest,
     metadata?: Metadata,
@@ -5809,10 +5780,7 @@ export interface IdentityClient extends Client {
   ): ClientUnaryCall;
 }
 
-export const IdentityClient = makeGenericClientConstructor(
-  IdentityService,
-  'kubestack.v1.Identity',
-) as unknown as {
+export const IdentityClient = makeGenericClientConstructor(IdentityService, "kubestack.v1.Identity") as unknown as {
   new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): IdentityClient;
   service: typeof IdentityService;
   serviceName: string;
@@ -5822,31 +5790,28 @@ export type NetworksService = typeof NetworksService;
 export const NetworksService = {
   /** Makes the network, its subnets and default router exist, and stay as described. INVALID_ARGUMENT, NOT_FOUND (tenant), UNAVAILABLE. */
   ensureNetwork: {
-    path: '/kubestack.v1.Networks/EnsureNetwork' as const,
+    path: "/kubestack.v1.Networks/EnsureNetwork" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: EnsureNetworkRequest): Buffer =>
-      Buffer.from(EnsureNetworkRequest.encode(value).finish()),
+    requestSerialize: (value: EnsureNetworkRequest): Buffer => Buffer.from(EnsureNetworkRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): EnsureNetworkRequest => EnsureNetworkRequest.decode(value),
     responseSerialize: (value: Network): Buffer => Buffer.from(Network.encode(value).finish()),
     responseDeserialize: (value: Buffer): Network => Network.decode(value),
   },
   getNetwork: {
-    path: '/kubestack.v1.Networks/GetNetwork' as const,
+    path: "/kubestack.v1.Networks/GetNetwork" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: GetNetworkRequest): Buffer =>
-      Buffer.from(GetNetworkRequest.encode(value).finish()),
+    requestSerialize: (value: GetNetworkRequest): Buffer => Buffer.from(GetNetworkRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): GetNetworkRequest => GetNetworkRequest.decode(value),
     responseSerialize: (value: Network): Buffer => Buffer.from(Network.encode(value).finish()),
     responseDeserialize: (value: Buffer): Network => Network.decode(value),
   },
   listNetworks: {
-    path: '/kubestack.v1.Networks/ListNetworks' as const,
+    path: "/kubestack.v1.Networks/ListNetworks" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ListNetworksRequest): Buffer =>
-      Buffer.from(ListNetworksRequest.encode(value).finish()),
+    requestSerialize: (value: ListNetworksRequest): Buffer => Buffer.from(ListNetworksRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ListNetworksRequest => ListNetworksRequest.decode(value),
     responseSerialize: (value: ListNetworksResponse): Buffer =>
       Buffer.from(ListNetworksResponse.encode(value).finish()),
@@ -5854,11 +5819,10 @@ export const NetworksService = {
   },
   /** FAILED_PRECONDITION while ports exist, naming the pods. A network that does not exist: success. */
   deleteNetwork: {
-    path: '/kubestack.v1.Networks/DeleteNetwork' as const,
+    path: "/kubestack.v1.Networks/DeleteNetwork" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: DeleteNetworkRequest): Buffer =>
-      Buffer.from(DeleteNetworkRequest.encode(value).finish()),
+    requestSerialize: (value: DeleteNetworkRequest): Buffer => Buffer.from(DeleteNetworkRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): DeleteNetworkRequest => DeleteNetworkRequest.decode(value),
     responseSerialize: (value: DeleteNetworkResponse): Buffer =>
       Buffer.from(DeleteNetworkResponse.encode(value).finish()),
@@ -5940,10 +5904,7 @@ export interface NetworksClient extends Client {
   ): ClientUnaryCall;
 }
 
-export const NetworksClient = makeGenericClientConstructor(
-  NetworksService,
-  'kubestack.v1.Networks',
-) as unknown as {
+export const NetworksClient = makeGenericClientConstructor(NetworksService, "kubestack.v1.Networks") as unknown as {
   new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): NetworksClient;
   service: typeof NetworksService;
   serviceName: string;
@@ -5956,7 +5917,7 @@ export const PortsService = {
    * with its tap made again if it is gone. RESOURCE_EXHAUSTED: no free address. NOT_FOUND: no such network.
    */
   setupPod: {
-    path: '/kubestack.v1.Ports/SetupPod' as const,
+    path: "/kubestack.v1.Ports/SetupPod" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: SetupPodRequest): Buffer => Buffer.from(SetupPodRequest.encode(value).finish()),
@@ -5965,7 +5926,7 @@ export const PortsService = {
     responseDeserialize: (value: Buffer): Port => Port.decode(value),
   },
   getPort: {
-    path: '/kubestack.v1.Ports/GetPort' as const,
+    path: "/kubestack.v1.Ports/GetPort" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: GetPortRequest): Buffer => Buffer.from(GetPortRequest.encode(value).finish()),
@@ -5974,26 +5935,22 @@ export const PortsService = {
     responseDeserialize: (value: Buffer): Port => Port.decode(value),
   },
   listPorts: {
-    path: '/kubestack.v1.Ports/ListPorts' as const,
+    path: "/kubestack.v1.Ports/ListPorts" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ListPortsRequest): Buffer =>
-      Buffer.from(ListPortsRequest.encode(value).finish()),
+    requestSerialize: (value: ListPortsRequest): Buffer => Buffer.from(ListPortsRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ListPortsRequest => ListPortsRequest.decode(value),
-    responseSerialize: (value: ListPortsResponse): Buffer =>
-      Buffer.from(ListPortsResponse.encode(value).finish()),
+    responseSerialize: (value: ListPortsResponse): Buffer => Buffer.from(ListPortsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListPortsResponse => ListPortsResponse.decode(value),
   },
   /** A port that does not exist: success. */
   teardownPod: {
-    path: '/kubestack.v1.Ports/TeardownPod' as const,
+    path: "/kubestack.v1.Ports/TeardownPod" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: TeardownPodRequest): Buffer =>
-      Buffer.from(TeardownPodRequest.encode(value).finish()),
+    requestSerialize: (value: TeardownPodRequest): Buffer => Buffer.from(TeardownPodRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): TeardownPodRequest => TeardownPodRequest.decode(value),
-    responseSerialize: (value: TeardownPodResponse): Buffer =>
-      Buffer.from(TeardownPodResponse.encode(value).finish()),
+    responseSerialize: (value: TeardownPodResponse): Buffer => Buffer.from(TeardownPodResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): TeardownPodResponse => TeardownPodResponse.decode(value),
   },
 } as const;
@@ -6015,10 +5972,7 @@ export interface PortsClient extends Client {
    * The port of a sandbox: address, MAC and a tap the virtual machine monitor can open. The same sandbox_id again answers the same port,
    * with its tap made again if it is gone. RESOURCE_EXHAUSTED: no free address. NOT_FOUND: no such network.
    */
-  setupPod(
-    request: SetupPodRequest,
-    callback: (error: ServiceError | null, response: Port) => void,
-  ): ClientUnaryCall;
+  setupPod(request: SetupPodRequest, callback: (error: ServiceError | null, response: Port) => void): ClientUnaryCall;
   setupPod(
     request: SetupPodRequest,
     metadata: Metadata,
@@ -6030,10 +5984,7 @@ export interface PortsClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Port) => void,
   ): ClientUnaryCall;
-  getPort(
-    request: GetPortRequest,
-    callback: (error: ServiceError | null, response: Port) => void,
-  ): ClientUnaryCall;
+  getPort(request: GetPortRequest, callback: (error: ServiceError | null, response: Port) => void): ClientUnaryCall;
   getPort(
     request: GetPortRequest,
     metadata: Metadata,
@@ -6078,7 +6029,7 @@ export interface PortsClient extends Client {
   ): ClientUnaryCall;
 }
 
-export const PortsClient = makeGenericClientConstructor(PortsService, 'kubestack.v1.Ports') as unknown as {
+export const PortsClient = makeGenericClientConstructor(PortsService, "kubestack.v1.Ports") as unknown as {
   new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): PortsClient;
   service: typeof PortsService;
   serviceName: string;
@@ -6091,25 +6042,22 @@ export const PortsClient = makeGenericClientConstructor(PortsService, 'kubestack
 export type ServiceTablesService = typeof ServiceTablesService;
 export const ServiceTablesService = {
   applyServices: {
-    path: '/kubestack.v1.ServiceTables/ApplyServices' as const,
+    path: "/kubestack.v1.ServiceTables/ApplyServices" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ApplyServicesRequest): Buffer =>
-      Buffer.from(ApplyServicesRequest.encode(value).finish()),
+    requestSerialize: (value: ApplyServicesRequest): Buffer => Buffer.from(ApplyServicesRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ApplyServicesRequest => ApplyServicesRequest.decode(value),
     responseSerialize: (value: ApplyServicesResponse): Buffer =>
       Buffer.from(ApplyServicesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ApplyServicesResponse => ApplyServicesResponse.decode(value),
   },
   watchServices: {
-    path: '/kubestack.v1.ServiceTables/WatchServices' as const,
+    path: "/kubestack.v1.ServiceTables/WatchServices" as const,
     requestStream: false as const,
     responseStream: true as const,
-    requestSerialize: (value: WatchServicesRequest): Buffer =>
-      Buffer.from(WatchServicesRequest.encode(value).finish()),
+    requestSerialize: (value: WatchServicesRequest): Buffer => Buffer.from(WatchServicesRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): WatchServicesRequest => WatchServicesRequest.decode(value),
-    responseSerialize: (value: ServiceTableEvent): Buffer =>
-      Buffer.from(ServiceTableEvent.encode(value).finish()),
+    responseSerialize: (value: ServiceTableEvent): Buffer => Buffer.from(ServiceTableEvent.encode(value).finish()),
     responseDeserialize: (value: Buffer): ServiceTableEvent => ServiceTableEvent.decode(value),
   },
 } as const;
@@ -6135,10 +6083,7 @@ export interface ServiceTablesClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ApplyServicesResponse) => void,
   ): ClientUnaryCall;
-  watchServices(
-    request: WatchServicesRequest,
-    options?: Partial<CallOptions>,
-  ): ClientReadableStream<ServiceTableEvent>;
+  watchServices(request: WatchServicesRequest, options?: Partial<CallOptions>): ClientReadableStream<ServiceTableEvent>;
   watchServices(
     request: WatchServicesRequest,
     metadata?: Metadata,
@@ -6148,13 +6093,9 @@ export interface ServiceTablesClient extends Client {
 
 export const ServiceTablesClient = makeGenericClientConstructor(
   ServiceTablesService,
-  'kubestack.v1.ServiceTables',
+  "kubestack.v1.ServiceTables",
 ) as unknown as {
-  new (
-    address: string,
-    credentials: ChannelCredentials,
-    options?: Partial<ClientOptions>,
-  ): ServiceTablesClient;
+  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): ServiceTablesClient;
   service: typeof ServiceTablesService;
   serviceName: string;
 };
@@ -6163,7 +6104,7 @@ export type LoadBalancersService = typeof LoadBalancersService;
 export const LoadBalancersService = {
   /** Members are pod addresses on the network. ALREADY_EXISTS if an address is taken by another load balancer, naming it. */
   ensureLoadBalancer: {
-    path: '/kubestack.v1.LoadBalancers/EnsureLoadBalancer' as const,
+    path: "/kubestack.v1.LoadBalancers/EnsureLoadBalancer" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: EnsureLoadBalancerRequest): Buffer =>
@@ -6173,7 +6114,7 @@ export const LoadBalancersService = {
     responseDeserialize: (value: Buffer): LoadBalancer => LoadBalancer.decode(value),
   },
   getLoadBalancer: {
-    path: '/kubestack.v1.LoadBalancers/GetLoadBalancer' as const,
+    path: "/kubestack.v1.LoadBalancers/GetLoadBalancer" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: GetLoadBalancerRequest): Buffer =>
@@ -6183,7 +6124,7 @@ export const LoadBalancersService = {
     responseDeserialize: (value: Buffer): LoadBalancer => LoadBalancer.decode(value),
   },
   listLoadBalancers: {
-    path: '/kubestack.v1.LoadBalancers/ListLoadBalancers' as const,
+    path: "/kubestack.v1.LoadBalancers/ListLoadBalancers" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ListLoadBalancersRequest): Buffer =>
@@ -6191,11 +6132,10 @@ export const LoadBalancersService = {
     requestDeserialize: (value: Buffer): ListLoadBalancersRequest => ListLoadBalancersRequest.decode(value),
     responseSerialize: (value: ListLoadBalancersResponse): Buffer =>
       Buffer.from(ListLoadBalancersResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ListLoadBalancersResponse =>
-      ListLoadBalancersResponse.decode(value),
+    responseDeserialize: (value: Buffer): ListLoadBalancersResponse => ListLoadBalancersResponse.decode(value),
   },
   deleteLoadBalancer: {
-    path: '/kubestack.v1.LoadBalancers/DeleteLoadBalancer' as const,
+    path: "/kubestack.v1.LoadBalancers/DeleteLoadBalancer" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: DeleteLoadBalancerRequest): Buffer =>
@@ -6203,8 +6143,7 @@ export const LoadBalancersService = {
     requestDeserialize: (value: Buffer): DeleteLoadBalancerRequest => DeleteLoadBalancerRequest.decode(value),
     responseSerialize: (value: DeleteLoadBalancerResponse): Buffer =>
       Buffer.from(DeleteLoadBalancerResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): DeleteLoadBalancerResponse =>
-      DeleteLoadBalancerResponse.decode(value),
+    responseDeserialize: (value: Buffer): DeleteLoadBalancerResponse => DeleteLoadBalancerResponse.decode(value),
   },
 } as const;
 
@@ -6282,13 +6221,9 @@ export interface LoadBalancersClient extends Client {
 
 export const LoadBalancersClient = makeGenericClientConstructor(
   LoadBalancersService,
-  'kubestack.v1.LoadBalancers',
+  "kubestack.v1.LoadBalancers",
 ) as unknown as {
-  new (
-    address: string,
-    credentials: ChannelCredentials,
-    options?: Partial<ClientOptions>,
-  ): LoadBalancersClient;
+  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): LoadBalancersClient;
   service: typeof LoadBalancersService;
   serviceName: string;
 };
@@ -6296,43 +6231,38 @@ export const LoadBalancersClient = makeGenericClientConstructor(
 export type VolumesService = typeof VolumesService;
 export const VolumesService = {
   createVolume: {
-    path: '/kubestack.v1.Volumes/CreateVolume' as const,
+    path: "/kubestack.v1.Volumes/CreateVolume" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: CreateVolumeRequest): Buffer =>
-      Buffer.from(CreateVolumeRequest.encode(value).finish()),
+    requestSerialize: (value: CreateVolumeRequest): Buffer => Buffer.from(CreateVolumeRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): CreateVolumeRequest => CreateVolumeRequest.decode(value),
     responseSerialize: (value: Volume): Buffer => Buffer.from(Volume.encode(value).finish()),
     responseDeserialize: (value: Buffer): Volume => Volume.decode(value),
   },
   getVolume: {
-    path: '/kubestack.v1.Volumes/GetVolume' as const,
+    path: "/kubestack.v1.Volumes/GetVolume" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: GetVolumeRequest): Buffer =>
-      Buffer.from(GetVolumeRequest.encode(value).finish()),
+    requestSerialize: (value: GetVolumeRequest): Buffer => Buffer.from(GetVolumeRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): GetVolumeRequest => GetVolumeRequest.decode(value),
     responseSerialize: (value: Volume): Buffer => Buffer.from(Volume.encode(value).finish()),
     responseDeserialize: (value: Buffer): Volume => Volume.decode(value),
   },
   listVolumes: {
-    path: '/kubestack.v1.Volumes/ListVolumes' as const,
+    path: "/kubestack.v1.Volumes/ListVolumes" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ListVolumesRequest): Buffer =>
-      Buffer.from(ListVolumesRequest.encode(value).finish()),
+    requestSerialize: (value: ListVolumesRequest): Buffer => Buffer.from(ListVolumesRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ListVolumesRequest => ListVolumesRequest.decode(value),
-    responseSerialize: (value: ListVolumesResponse): Buffer =>
-      Buffer.from(ListVolumesResponse.encode(value).finish()),
+    responseSerialize: (value: ListVolumesResponse): Buffer => Buffer.from(ListVolumesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListVolumesResponse => ListVolumesResponse.decode(value),
   },
   /** FAILED_PRECONDITION while attached, naming by what. */
   deleteVolume: {
-    path: '/kubestack.v1.Volumes/DeleteVolume' as const,
+    path: "/kubestack.v1.Volumes/DeleteVolume" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: DeleteVolumeRequest): Buffer =>
-      Buffer.from(DeleteVolumeRequest.encode(value).finish()),
+    requestSerialize: (value: DeleteVolumeRequest): Buffer => Buffer.from(DeleteVolumeRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): DeleteVolumeRequest => DeleteVolumeRequest.decode(value),
     responseSerialize: (value: DeleteVolumeResponse): Buffer =>
       Buffer.from(DeleteVolumeResponse.encode(value).finish()),
@@ -6343,29 +6273,27 @@ export const VolumesService = {
    * PERMISSION_DENIED if the volume belongs to another tenant. A volume without a tenant becomes the tenant's that attaches it first.
    */
   attachVolume: {
-    path: '/kubestack.v1.Volumes/AttachVolume' as const,
+    path: "/kubestack.v1.Volumes/AttachVolume" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: AttachVolumeRequest): Buffer =>
-      Buffer.from(AttachVolumeRequest.encode(value).finish()),
+    requestSerialize: (value: AttachVolumeRequest): Buffer => Buffer.from(AttachVolumeRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): AttachVolumeRequest => AttachVolumeRequest.decode(value),
     responseSerialize: (value: Attachment): Buffer => Buffer.from(Attachment.encode(value).finish()),
     responseDeserialize: (value: Buffer): Attachment => Attachment.decode(value),
   },
   /** An attachment that does not exist: success. */
   detachVolume: {
-    path: '/kubestack.v1.Volumes/DetachVolume' as const,
+    path: "/kubestack.v1.Volumes/DetachVolume" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: DetachVolumeRequest): Buffer =>
-      Buffer.from(DetachVolumeRequest.encode(value).finish()),
+    requestSerialize: (value: DetachVolumeRequest): Buffer => Buffer.from(DetachVolumeRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): DetachVolumeRequest => DetachVolumeRequest.decode(value),
     responseSerialize: (value: DetachVolumeResponse): Buffer =>
       Buffer.from(DetachVolumeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DetachVolumeResponse => DetachVolumeResponse.decode(value),
   },
   listAttachments: {
-    path: '/kubestack.v1.Volumes/ListAttachments' as const,
+    path: "/kubestack.v1.Volumes/ListAttachments" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ListAttachmentsRequest): Buffer =>
@@ -6507,10 +6435,7 @@ export interface VolumesClient extends Client {
   ): ClientUnaryCall;
 }
 
-export const VolumesClient = makeGenericClientConstructor(
-  VolumesService,
-  'kubestack.v1.Volumes',
-) as unknown as {
+export const VolumesClient = makeGenericClientConstructor(VolumesService, "kubestack.v1.Volumes") as unknown as {
   new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): VolumesClient;
   service: typeof VolumesService;
   serviceName: string;
@@ -6518,19 +6443,12 @@ export const VolumesClient = makeGenericClientConstructor(
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
 
-export type DeepPartial<T> = T extends bigint
-  ? string | number | bigint
-  : T extends Builtin
-    ? T
-    : T extends globalThis.Array<infer U>
-      ? globalThis.Array<DeepPartial<U>>
-      : T extends ReadonlyArray<infer U>
-        ? ReadonlyArray<DeepPartial<U>>
-        : T extends { $case: string; value: unknown }
-          ? { $case: T['$case']; value?: DeepPartial<T['value']> }
-          : T extends {}
-            ? { [K in keyof T]?: DeepPartial<T[K]> }
-            : Partial<T>;
+export type DeepPartial<T> = T extends bigint ? string | number | bigint
+  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
+  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
+  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
+  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
+  : Partial<T>;
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

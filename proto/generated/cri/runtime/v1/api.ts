@@ -5,7 +5,7 @@
 // source: cri/runtime/v1/api.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import {
   type CallOptions,
   type ChannelCredentials,
@@ -19,11 +19,11 @@ import {
   type Metadata,
   type ServiceError,
   type UntypedServiceImplementation,
-} from '@grpc/grpc-js';
+} from "@grpc/grpc-js";
 
-export const protobufPackage = 'runtime.v1';
+export const protobufPackage = "runtime.v1";
 
-export const protobufFileName = 'cri/runtime/v1/api.proto';
+export const protobufFileName = "cri/runtime/v1/api.proto";
 
 /**
  * Kubernetes Container Runtime Interface, package runtime.v1: the wire contract between a kubelet and hyperd.
@@ -201,7 +201,8 @@ export interface CheckpointContainerRequest {
   timeout: bigint;
 }
 
-export interface CheckpointContainerResponse {}
+export interface CheckpointContainerResponse {
+}
 
 export interface CheckpointPodRequest {
   podSandboxId: string;
@@ -215,7 +216,8 @@ export interface CheckpointPodRequest_OptionsEntry {
   value: string;
 }
 
-export interface CheckpointPodResponse {}
+export interface CheckpointPodResponse {
+}
 
 export interface Container {
   id: string;
@@ -471,7 +473,8 @@ export interface FilesystemUsage {
   inodesUsed: UInt64Value | undefined;
 }
 
-export interface GetEventsRequest {}
+export interface GetEventsRequest {
+}
 
 export interface HugepageLimit {
   pageSize: string;
@@ -499,7 +502,8 @@ export interface ImageFilter {
   image: ImageSpec | undefined;
 }
 
-export interface ImageFsInfoRequest {}
+export interface ImageFsInfoRequest {
+}
 
 export interface ImageFsInfoResponse {
   imageFilesystems: FilesystemUsage[];
@@ -586,7 +590,9 @@ export interface LinuxContainerSecurityContext {
   maskedPaths: string[];
   readonlyPaths: string[];
   seccomp: SecurityProfile | undefined;
-  apparmor: SecurityProfile | undefined;
+  apparmor:
+    | SecurityProfile
+    | undefined;
   /** @deprecated */
   apparmorProfile: string;
   /** @deprecated */
@@ -639,7 +645,9 @@ export interface LinuxSandboxSecurityContext {
   supplementalGroupsPolicy: SupplementalGroupsPolicy;
   privileged: boolean;
   seccomp: SecurityProfile | undefined;
-  apparmor: SecurityProfile | undefined;
+  apparmor:
+    | SecurityProfile
+    | undefined;
   /** @deprecated */
   seccompProfilePath: string;
 }
@@ -668,13 +676,15 @@ export interface ListImagesResponse {
   images: Image[];
 }
 
-export interface ListMetricDescriptorsRequest {}
+export interface ListMetricDescriptorsRequest {
+}
 
 export interface ListMetricDescriptorsResponse {
   descriptors: MetricDescriptor[];
 }
 
-export interface ListPodSandboxMetricsRequest {}
+export interface ListPodSandboxMetricsRequest {
+}
 
 export interface ListPodSandboxMetricsResponse {
   podMetrics: PodSandboxMetrics[];
@@ -971,25 +981,29 @@ export interface RemoveContainerRequest {
   containerId: string;
 }
 
-export interface RemoveContainerResponse {}
+export interface RemoveContainerResponse {
+}
 
 export interface RemoveImageRequest {
   image: ImageSpec | undefined;
 }
 
-export interface RemoveImageResponse {}
+export interface RemoveImageResponse {
+}
 
 export interface RemovePodSandboxRequest {
   podSandboxId: string;
 }
 
-export interface RemovePodSandboxResponse {}
+export interface RemovePodSandboxResponse {
+}
 
 export interface ReopenContainerLogRequest {
   containerId: string;
 }
 
-export interface ReopenContainerLogResponse {}
+export interface ReopenContainerLogResponse {
+}
 
 export interface RestorePodRequest {
   checkpointPath: string;
@@ -1034,7 +1048,8 @@ export interface RuntimeConfig {
   networkConfig: NetworkConfig | undefined;
 }
 
-export interface RuntimeConfigRequest {}
+export interface RuntimeConfigRequest {
+}
 
 export interface RuntimeConfigResponse {
   linux: LinuxRuntimeConfiguration | undefined;
@@ -1083,7 +1098,8 @@ export interface StartContainerRequest {
   containerId: string;
 }
 
-export interface StartContainerResponse {}
+export interface StartContainerResponse {
+}
 
 export interface StatusRequest {
   verbose: boolean;
@@ -1106,13 +1122,15 @@ export interface StopContainerRequest {
   timeout: bigint;
 }
 
-export interface StopContainerResponse {}
+export interface StopContainerResponse {
+}
 
 export interface StopPodSandboxRequest {
   podSandboxId: string;
 }
 
-export interface StopPodSandboxResponse {}
+export interface StopPodSandboxResponse {
+}
 
 export interface StreamContainerStatsRequest {
   filter: ContainerStatsFilter | undefined;
@@ -1138,7 +1156,8 @@ export interface StreamImagesResponse {
   images: Image[];
 }
 
-export interface StreamPodSandboxMetricsRequest {}
+export interface StreamPodSandboxMetricsRequest {
+}
 
 export interface StreamPodSandboxMetricsResponse {
   podSandboxMetrics: PodSandboxMetrics[];
@@ -1182,7 +1201,8 @@ export interface UpdateContainerResourcesRequest_AnnotationsEntry {
   value: string;
 }
 
-export interface UpdateContainerResourcesResponse {}
+export interface UpdateContainerResourcesResponse {
+}
 
 export interface UpdatePodSandboxResourcesRequest {
   podSandboxId: string;
@@ -1190,13 +1210,15 @@ export interface UpdatePodSandboxResourcesRequest {
   resources: LinuxContainerResources | undefined;
 }
 
-export interface UpdatePodSandboxResourcesResponse {}
+export interface UpdatePodSandboxResourcesResponse {
+}
 
 export interface UpdateRuntimeConfigRequest {
   runtimeConfig: RuntimeConfig | undefined;
 }
 
-export interface UpdateRuntimeConfigResponse {}
+export interface UpdateRuntimeConfigResponse {
+}
 
 export interface UserNamespace {
   mode: NamespaceMode;
@@ -1310,12 +1332,12 @@ export interface WindowsSandboxSecurityContext {
 }
 
 function createBaseAttachRequest(): AttachRequest {
-  return { containerId: '', stdin: false, tty: false, stdout: false, stderr: false };
+  return { containerId: "", stdin: false, tty: false, stdout: false, stderr: false };
 }
 
 export const AttachRequest: MessageFns<AttachRequest> = {
   encode(message: AttachRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     if (message.stdin !== false) {
@@ -1337,7 +1359,7 @@ export const AttachRequest: MessageFns<AttachRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1403,7 +1425,7 @@ export const AttachRequest: MessageFns<AttachRequest> = {
   },
   fromPartial(object: DeepPartial<AttachRequest>): AttachRequest {
     const message = createBaseAttachRequest();
-    message.containerId = object.containerId ?? '';
+    message.containerId = object.containerId ?? "";
     message.stdin = object.stdin ?? false;
     message.tty = object.tty ?? false;
     message.stdout = object.stdout ?? false;
@@ -1413,12 +1435,12 @@ export const AttachRequest: MessageFns<AttachRequest> = {
 };
 
 function createBaseAttachResponse(): AttachResponse {
-  return { url: '' };
+  return { url: "" };
 }
 
 export const AttachResponse: MessageFns<AttachResponse> = {
   encode(message: AttachResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.url !== '') {
+    if (message.url !== "") {
       writer.uint32(10).string(message.url);
     }
     return writer;
@@ -1428,7 +1450,7 @@ export const AttachResponse: MessageFns<AttachResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1462,33 +1484,33 @@ export const AttachResponse: MessageFns<AttachResponse> = {
   },
   fromPartial(object: DeepPartial<AttachResponse>): AttachResponse {
     const message = createBaseAttachResponse();
-    message.url = object.url ?? '';
+    message.url = object.url ?? "";
     return message;
   },
 };
 
 function createBaseAuthConfig(): AuthConfig {
-  return { username: '', password: '', auth: '', serverAddress: '', identityToken: '', registryToken: '' };
+  return { username: "", password: "", auth: "", serverAddress: "", identityToken: "", registryToken: "" };
 }
 
 export const AuthConfig: MessageFns<AuthConfig> = {
   encode(message: AuthConfig, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.username !== '') {
+    if (message.username !== "") {
       writer.uint32(10).string(message.username);
     }
-    if (message.password !== '') {
+    if (message.password !== "") {
       writer.uint32(18).string(message.password);
     }
-    if (message.auth !== '') {
+    if (message.auth !== "") {
       writer.uint32(26).string(message.auth);
     }
-    if (message.serverAddress !== '') {
+    if (message.serverAddress !== "") {
       writer.uint32(34).string(message.serverAddress);
     }
-    if (message.identityToken !== '') {
+    if (message.identityToken !== "") {
       writer.uint32(42).string(message.identityToken);
     }
-    if (message.registryToken !== '') {
+    if (message.registryToken !== "") {
       writer.uint32(50).string(message.registryToken);
     }
     return writer;
@@ -1498,7 +1520,7 @@ export const AuthConfig: MessageFns<AuthConfig> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1572,23 +1594,23 @@ export const AuthConfig: MessageFns<AuthConfig> = {
   },
   fromPartial(object: DeepPartial<AuthConfig>): AuthConfig {
     const message = createBaseAuthConfig();
-    message.username = object.username ?? '';
-    message.password = object.password ?? '';
-    message.auth = object.auth ?? '';
-    message.serverAddress = object.serverAddress ?? '';
-    message.identityToken = object.identityToken ?? '';
-    message.registryToken = object.registryToken ?? '';
+    message.username = object.username ?? "";
+    message.password = object.password ?? "";
+    message.auth = object.auth ?? "";
+    message.serverAddress = object.serverAddress ?? "";
+    message.identityToken = object.identityToken ?? "";
+    message.registryToken = object.registryToken ?? "";
     return message;
   },
 };
 
 function createBaseCDIDevice(): CDIDevice {
-  return { name: '' };
+  return { name: "" };
 }
 
 export const CDIDevice: MessageFns<CDIDevice> = {
   encode(message: CDIDevice, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(10).string(message.name);
     }
     return writer;
@@ -1598,7 +1620,7 @@ export const CDIDevice: MessageFns<CDIDevice> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1632,7 +1654,7 @@ export const CDIDevice: MessageFns<CDIDevice> = {
   },
   fromPartial(object: DeepPartial<CDIDevice>): CDIDevice {
     const message = createBaseCDIDevice();
-    message.name = object.name ?? '';
+    message.name = object.name ?? "";
     return message;
   },
 };
@@ -1659,7 +1681,7 @@ export const Capability: MessageFns<Capability> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1717,20 +1739,20 @@ export const Capability: MessageFns<Capability> = {
 };
 
 function createBaseCheckpointContainerRequest(): CheckpointContainerRequest {
-  return { containerId: '', location: '', timeout: 0n };
+  return { containerId: "", location: "", timeout: 0n };
 }
 
 export const CheckpointContainerRequest: MessageFns<CheckpointContainerRequest> = {
   encode(message: CheckpointContainerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
-    if (message.location !== '') {
+    if (message.location !== "") {
       writer.uint32(18).string(message.location);
     }
     if (message.timeout !== 0n) {
       if (BigInt.asIntN(64, message.timeout) !== message.timeout) {
-        throw new globalThis.Error('value provided for field message.timeout of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timeout of type int64 too large");
       }
       writer.uint32(24).int64(message.timeout);
     }
@@ -1741,7 +1763,7 @@ export const CheckpointContainerRequest: MessageFns<CheckpointContainerRequest> 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1791,9 +1813,9 @@ export const CheckpointContainerRequest: MessageFns<CheckpointContainerRequest> 
   },
   fromPartial(object: DeepPartial<CheckpointContainerRequest>): CheckpointContainerRequest {
     const message = createBaseCheckpointContainerRequest();
-    message.containerId = object.containerId ?? '';
-    message.location = object.location ?? '';
-    message.timeout = object.timeout !== undefined && object.timeout !== null ? BigInt(object.timeout) : 0n;
+    message.containerId = object.containerId ?? "";
+    message.location = object.location ?? "";
+    message.timeout = (object.timeout !== undefined && object.timeout !== null) ? BigInt(object.timeout) : 0n;
     return message;
   },
 };
@@ -1811,7 +1833,7 @@ export const CheckpointContainerResponse: MessageFns<CheckpointContainerResponse
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1842,15 +1864,15 @@ export const CheckpointContainerResponse: MessageFns<CheckpointContainerResponse
 };
 
 function createBaseCheckpointPodRequest(): CheckpointPodRequest {
-  return { podSandboxId: '', outputPath: '', containerIds: [], options: {} };
+  return { podSandboxId: "", outputPath: "", containerIds: [], options: {} };
 }
 
 export const CheckpointPodRequest: MessageFns<CheckpointPodRequest> = {
   encode(message: CheckpointPodRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.podSandboxId !== '') {
+    if (message.podSandboxId !== "") {
       writer.uint32(10).string(message.podSandboxId);
     }
-    if (message.outputPath !== '') {
+    if (message.outputPath !== "") {
       writer.uint32(18).string(message.outputPath);
     }
     for (const v of message.containerIds) {
@@ -1866,7 +1888,7 @@ export const CheckpointPodRequest: MessageFns<CheckpointPodRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -1927,8 +1949,8 @@ export const CheckpointPodRequest: MessageFns<CheckpointPodRequest> = {
   },
   fromPartial(object: DeepPartial<CheckpointPodRequest>): CheckpointPodRequest {
     const message = createBaseCheckpointPodRequest();
-    message.podSandboxId = object.podSandboxId ?? '';
-    message.outputPath = object.outputPath ?? '';
+    message.podSandboxId = object.podSandboxId ?? "";
+    message.outputPath = object.outputPath ?? "";
     message.containerIds = object.containerIds?.map((e) => e) || [];
     message.options = (globalThis.Object.entries(object.options ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -1944,18 +1966,15 @@ export const CheckpointPodRequest: MessageFns<CheckpointPodRequest> = {
 };
 
 function createBaseCheckpointPodRequest_OptionsEntry(): CheckpointPodRequest_OptionsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const CheckpointPodRequest_OptionsEntry: MessageFns<CheckpointPodRequest_OptionsEntry> = {
-  encode(
-    message: CheckpointPodRequest_OptionsEntry,
-    writer: BinaryWriter = new BinaryWriter(),
-  ): BinaryWriter {
-    if (message.key !== '') {
+  encode(message: CheckpointPodRequest_OptionsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -1965,7 +1984,7 @@ export const CheckpointPodRequest_OptionsEntry: MessageFns<CheckpointPodRequest_
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2007,8 +2026,8 @@ export const CheckpointPodRequest_OptionsEntry: MessageFns<CheckpointPodRequest_
   },
   fromPartial(object: DeepPartial<CheckpointPodRequest_OptionsEntry>): CheckpointPodRequest_OptionsEntry {
     const message = createBaseCheckpointPodRequest_OptionsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -2026,7 +2045,7 @@ export const CheckpointPodResponse: MessageFns<CheckpointPodResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2058,25 +2077,25 @@ export const CheckpointPodResponse: MessageFns<CheckpointPodResponse> = {
 
 function createBaseContainer(): Container {
   return {
-    id: '',
-    podSandboxId: '',
+    id: "",
+    podSandboxId: "",
     metadata: undefined,
     image: undefined,
-    imageRef: '',
+    imageRef: "",
     state: 0,
     createdAt: 0n,
     labels: {},
     annotations: {},
-    imageId: '',
+    imageId: "",
   };
 }
 
 export const Container: MessageFns<Container> = {
   encode(message: Container, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
-    if (message.podSandboxId !== '') {
+    if (message.podSandboxId !== "") {
       writer.uint32(18).string(message.podSandboxId);
     }
     if (message.metadata !== undefined) {
@@ -2085,7 +2104,7 @@ export const Container: MessageFns<Container> = {
     if (message.image !== undefined) {
       ImageSpec.encode(message.image, writer.uint32(34).fork()).join();
     }
-    if (message.imageRef !== '') {
+    if (message.imageRef !== "") {
       writer.uint32(42).string(message.imageRef);
     }
     if (message.state !== 0) {
@@ -2093,7 +2112,7 @@ export const Container: MessageFns<Container> = {
     }
     if (message.createdAt !== 0n) {
       if (BigInt.asIntN(64, message.createdAt) !== message.createdAt) {
-        throw new globalThis.Error('value provided for field message.createdAt of type int64 too large');
+        throw new globalThis.Error("value provided for field message.createdAt of type int64 too large");
       }
       writer.uint32(56).int64(message.createdAt);
     }
@@ -2103,7 +2122,7 @@ export const Container: MessageFns<Container> = {
     globalThis.Object.entries(message.annotations).forEach(([key, value]: [string, string]) => {
       Container_AnnotationsEntry.encode({ key: key as any, value }, writer.uint32(74).fork()).join();
     });
-    if (message.imageId !== '') {
+    if (message.imageId !== "") {
       writer.uint32(82).string(message.imageId);
     }
     return writer;
@@ -2113,7 +2132,7 @@ export const Container: MessageFns<Container> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2225,18 +2244,17 @@ export const Container: MessageFns<Container> = {
   },
   fromPartial(object: DeepPartial<Container>): Container {
     const message = createBaseContainer();
-    message.id = object.id ?? '';
-    message.podSandboxId = object.podSandboxId ?? '';
-    message.metadata =
-      object.metadata !== undefined && object.metadata !== null
-        ? ContainerMetadata.fromPartial(object.metadata)
-        : undefined;
-    message.image =
-      object.image !== undefined && object.image !== null ? ImageSpec.fromPartial(object.image) : undefined;
-    message.imageRef = object.imageRef ?? '';
+    message.id = object.id ?? "";
+    message.podSandboxId = object.podSandboxId ?? "";
+    message.metadata = (object.metadata !== undefined && object.metadata !== null)
+      ? ContainerMetadata.fromPartial(object.metadata)
+      : undefined;
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageSpec.fromPartial(object.image)
+      : undefined;
+    message.imageRef = object.imageRef ?? "";
     message.state = object.state ?? 0;
-    message.createdAt =
-      object.createdAt !== undefined && object.createdAt !== null ? BigInt(object.createdAt) : 0n;
+    message.createdAt = (object.createdAt !== undefined && object.createdAt !== null) ? BigInt(object.createdAt) : 0n;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
@@ -2255,21 +2273,21 @@ export const Container: MessageFns<Container> = {
       },
       {},
     );
-    message.imageId = object.imageId ?? '';
+    message.imageId = object.imageId ?? "";
     return message;
   },
 };
 
 function createBaseContainer_LabelsEntry(): Container_LabelsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const Container_LabelsEntry: MessageFns<Container_LabelsEntry> = {
   encode(message: Container_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -2279,7 +2297,7 @@ export const Container_LabelsEntry: MessageFns<Container_LabelsEntry> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2321,22 +2339,22 @@ export const Container_LabelsEntry: MessageFns<Container_LabelsEntry> = {
   },
   fromPartial(object: DeepPartial<Container_LabelsEntry>): Container_LabelsEntry {
     const message = createBaseContainer_LabelsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBaseContainer_AnnotationsEntry(): Container_AnnotationsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const Container_AnnotationsEntry: MessageFns<Container_AnnotationsEntry> = {
   encode(message: Container_AnnotationsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -2346,7 +2364,7 @@ export const Container_AnnotationsEntry: MessageFns<Container_AnnotationsEntry> 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2388,19 +2406,19 @@ export const Container_AnnotationsEntry: MessageFns<Container_AnnotationsEntry> 
   },
   fromPartial(object: DeepPartial<Container_AnnotationsEntry>): Container_AnnotationsEntry {
     const message = createBaseContainer_AnnotationsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBaseContainerAttributes(): ContainerAttributes {
-  return { id: '', metadata: undefined, labels: {}, annotations: {} };
+  return { id: "", metadata: undefined, labels: {}, annotations: {} };
 }
 
 export const ContainerAttributes: MessageFns<ContainerAttributes> = {
   encode(message: ContainerAttributes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
     if (message.metadata !== undefined) {
@@ -2410,10 +2428,7 @@ export const ContainerAttributes: MessageFns<ContainerAttributes> = {
       ContainerAttributes_LabelsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
     });
     globalThis.Object.entries(message.annotations).forEach(([key, value]: [string, string]) => {
-      ContainerAttributes_AnnotationsEntry.encode(
-        { key: key as any, value },
-        writer.uint32(34).fork(),
-      ).join();
+      ContainerAttributes_AnnotationsEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
     });
     return writer;
   },
@@ -2422,7 +2437,7 @@ export const ContainerAttributes: MessageFns<ContainerAttributes> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2486,11 +2501,10 @@ export const ContainerAttributes: MessageFns<ContainerAttributes> = {
   },
   fromPartial(object: DeepPartial<ContainerAttributes>): ContainerAttributes {
     const message = createBaseContainerAttributes();
-    message.id = object.id ?? '';
-    message.metadata =
-      object.metadata !== undefined && object.metadata !== null
-        ? ContainerMetadata.fromPartial(object.metadata)
-        : undefined;
+    message.id = object.id ?? "";
+    message.metadata = (object.metadata !== undefined && object.metadata !== null)
+      ? ContainerMetadata.fromPartial(object.metadata)
+      : undefined;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
@@ -2514,15 +2528,15 @@ export const ContainerAttributes: MessageFns<ContainerAttributes> = {
 };
 
 function createBaseContainerAttributes_LabelsEntry(): ContainerAttributes_LabelsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const ContainerAttributes_LabelsEntry: MessageFns<ContainerAttributes_LabelsEntry> = {
   encode(message: ContainerAttributes_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -2532,7 +2546,7 @@ export const ContainerAttributes_LabelsEntry: MessageFns<ContainerAttributes_Lab
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2574,25 +2588,22 @@ export const ContainerAttributes_LabelsEntry: MessageFns<ContainerAttributes_Lab
   },
   fromPartial(object: DeepPartial<ContainerAttributes_LabelsEntry>): ContainerAttributes_LabelsEntry {
     const message = createBaseContainerAttributes_LabelsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBaseContainerAttributes_AnnotationsEntry(): ContainerAttributes_AnnotationsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const ContainerAttributes_AnnotationsEntry: MessageFns<ContainerAttributes_AnnotationsEntry> = {
-  encode(
-    message: ContainerAttributes_AnnotationsEntry,
-    writer: BinaryWriter = new BinaryWriter(),
-  ): BinaryWriter {
-    if (message.key !== '') {
+  encode(message: ContainerAttributes_AnnotationsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -2602,7 +2613,7 @@ export const ContainerAttributes_AnnotationsEntry: MessageFns<ContainerAttribute
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2642,12 +2653,10 @@ export const ContainerAttributes_AnnotationsEntry: MessageFns<ContainerAttribute
   create(base?: DeepPartial<ContainerAttributes_AnnotationsEntry>): ContainerAttributes_AnnotationsEntry {
     return ContainerAttributes_AnnotationsEntry.fromPartial(base ?? {});
   },
-  fromPartial(
-    object: DeepPartial<ContainerAttributes_AnnotationsEntry>,
-  ): ContainerAttributes_AnnotationsEntry {
+  fromPartial(object: DeepPartial<ContainerAttributes_AnnotationsEntry>): ContainerAttributes_AnnotationsEntry {
     const message = createBaseContainerAttributes_AnnotationsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -2658,13 +2667,13 @@ function createBaseContainerConfig(): ContainerConfig {
     image: undefined,
     command: [],
     args: [],
-    workingDir: '',
+    workingDir: "",
     envs: [],
     mounts: [],
     devices: [],
     labels: {},
     annotations: {},
-    logPath: '',
+    logPath: "",
     stdin: false,
     stdinOnce: false,
     tty: false,
@@ -2689,7 +2698,7 @@ export const ContainerConfig: MessageFns<ContainerConfig> = {
     for (const v of message.args) {
       writer.uint32(34).string(v!);
     }
-    if (message.workingDir !== '') {
+    if (message.workingDir !== "") {
       writer.uint32(42).string(message.workingDir);
     }
     for (const v of message.envs) {
@@ -2707,7 +2716,7 @@ export const ContainerConfig: MessageFns<ContainerConfig> = {
     globalThis.Object.entries(message.annotations).forEach(([key, value]: [string, string]) => {
       ContainerConfig_AnnotationsEntry.encode({ key: key as any, value }, writer.uint32(82).fork()).join();
     });
-    if (message.logPath !== '') {
+    if (message.logPath !== "") {
       writer.uint32(90).string(message.logPath);
     }
     if (message.stdin !== false) {
@@ -2738,7 +2747,7 @@ export const ContainerConfig: MessageFns<ContainerConfig> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -2914,15 +2923,15 @@ export const ContainerConfig: MessageFns<ContainerConfig> = {
   },
   fromPartial(object: DeepPartial<ContainerConfig>): ContainerConfig {
     const message = createBaseContainerConfig();
-    message.metadata =
-      object.metadata !== undefined && object.metadata !== null
-        ? ContainerMetadata.fromPartial(object.metadata)
-        : undefined;
-    message.image =
-      object.image !== undefined && object.image !== null ? ImageSpec.fromPartial(object.image) : undefined;
+    message.metadata = (object.metadata !== undefined && object.metadata !== null)
+      ? ContainerMetadata.fromPartial(object.metadata)
+      : undefined;
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageSpec.fromPartial(object.image)
+      : undefined;
     message.command = object.command?.map((e) => e) || [];
     message.args = object.args?.map((e) => e) || [];
-    message.workingDir = object.workingDir ?? '';
+    message.workingDir = object.workingDir ?? "";
     message.envs = object.envs?.map((e) => KeyValue.fromPartial(e)) || [];
     message.mounts = object.mounts?.map((e) => Mount.fromPartial(e)) || [];
     message.devices = object.devices?.map((e) => Device.fromPartial(e)) || [];
@@ -2944,18 +2953,16 @@ export const ContainerConfig: MessageFns<ContainerConfig> = {
       },
       {},
     );
-    message.logPath = object.logPath ?? '';
+    message.logPath = object.logPath ?? "";
     message.stdin = object.stdin ?? false;
     message.stdinOnce = object.stdinOnce ?? false;
     message.tty = object.tty ?? false;
-    message.linux =
-      object.linux !== undefined && object.linux !== null
-        ? LinuxContainerConfig.fromPartial(object.linux)
-        : undefined;
-    message.windows =
-      object.windows !== undefined && object.windows !== null
-        ? WindowsContainerConfig.fromPartial(object.windows)
-        : undefined;
+    message.linux = (object.linux !== undefined && object.linux !== null)
+      ? LinuxContainerConfig.fromPartial(object.linux)
+      : undefined;
+    message.windows = (object.windows !== undefined && object.windows !== null)
+      ? WindowsContainerConfig.fromPartial(object.windows)
+      : undefined;
     message.CDIDevices = object.CDIDevices?.map((e) => CDIDevice.fromPartial(e)) || [];
     message.stopSignal = object.stopSignal ?? 0;
     return message;
@@ -2963,15 +2970,15 @@ export const ContainerConfig: MessageFns<ContainerConfig> = {
 };
 
 function createBaseContainerConfig_LabelsEntry(): ContainerConfig_LabelsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const ContainerConfig_LabelsEntry: MessageFns<ContainerConfig_LabelsEntry> = {
   encode(message: ContainerConfig_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -2981,7 +2988,7 @@ export const ContainerConfig_LabelsEntry: MessageFns<ContainerConfig_LabelsEntry
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3023,22 +3030,22 @@ export const ContainerConfig_LabelsEntry: MessageFns<ContainerConfig_LabelsEntry
   },
   fromPartial(object: DeepPartial<ContainerConfig_LabelsEntry>): ContainerConfig_LabelsEntry {
     const message = createBaseContainerConfig_LabelsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBaseContainerConfig_AnnotationsEntry(): ContainerConfig_AnnotationsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const ContainerConfig_AnnotationsEntry: MessageFns<ContainerConfig_AnnotationsEntry> = {
   encode(message: ContainerConfig_AnnotationsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -3048,7 +3055,7 @@ export const ContainerConfig_AnnotationsEntry: MessageFns<ContainerConfig_Annota
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3090,25 +3097,19 @@ export const ContainerConfig_AnnotationsEntry: MessageFns<ContainerConfig_Annota
   },
   fromPartial(object: DeepPartial<ContainerConfig_AnnotationsEntry>): ContainerConfig_AnnotationsEntry {
     const message = createBaseContainerConfig_AnnotationsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBaseContainerEventResponse(): ContainerEventResponse {
-  return {
-    containerId: '',
-    containerEventType: 0,
-    createdAt: 0n,
-    podSandboxStatus: undefined,
-    containersStatuses: [],
-  };
+  return { containerId: "", containerEventType: 0, createdAt: 0n, podSandboxStatus: undefined, containersStatuses: [] };
 }
 
 export const ContainerEventResponse: MessageFns<ContainerEventResponse> = {
   encode(message: ContainerEventResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     if (message.containerEventType !== 0) {
@@ -3116,7 +3117,7 @@ export const ContainerEventResponse: MessageFns<ContainerEventResponse> = {
     }
     if (message.createdAt !== 0n) {
       if (BigInt.asIntN(64, message.createdAt) !== message.createdAt) {
-        throw new globalThis.Error('value provided for field message.createdAt of type int64 too large');
+        throw new globalThis.Error("value provided for field message.createdAt of type int64 too large");
       }
       writer.uint32(24).int64(message.createdAt);
     }
@@ -3133,7 +3134,7 @@ export const ContainerEventResponse: MessageFns<ContainerEventResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3199,32 +3200,30 @@ export const ContainerEventResponse: MessageFns<ContainerEventResponse> = {
   },
   fromPartial(object: DeepPartial<ContainerEventResponse>): ContainerEventResponse {
     const message = createBaseContainerEventResponse();
-    message.containerId = object.containerId ?? '';
+    message.containerId = object.containerId ?? "";
     message.containerEventType = object.containerEventType ?? 0;
-    message.createdAt =
-      object.createdAt !== undefined && object.createdAt !== null ? BigInt(object.createdAt) : 0n;
-    message.podSandboxStatus =
-      object.podSandboxStatus !== undefined && object.podSandboxStatus !== null
-        ? PodSandboxStatus.fromPartial(object.podSandboxStatus)
-        : undefined;
+    message.createdAt = (object.createdAt !== undefined && object.createdAt !== null) ? BigInt(object.createdAt) : 0n;
+    message.podSandboxStatus = (object.podSandboxStatus !== undefined && object.podSandboxStatus !== null)
+      ? PodSandboxStatus.fromPartial(object.podSandboxStatus)
+      : undefined;
     message.containersStatuses = object.containersStatuses?.map((e) => ContainerStatus.fromPartial(e)) || [];
     return message;
   },
 };
 
 function createBaseContainerFilter(): ContainerFilter {
-  return { id: '', state: undefined, podSandboxId: '', labelSelector: {} };
+  return { id: "", state: undefined, podSandboxId: "", labelSelector: {} };
 }
 
 export const ContainerFilter: MessageFns<ContainerFilter> = {
   encode(message: ContainerFilter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
     if (message.state !== undefined) {
       ContainerStateValue.encode(message.state, writer.uint32(18).fork()).join();
     }
-    if (message.podSandboxId !== '') {
+    if (message.podSandboxId !== "") {
       writer.uint32(26).string(message.podSandboxId);
     }
     globalThis.Object.entries(message.labelSelector).forEach(([key, value]: [string, string]) => {
@@ -3237,7 +3236,7 @@ export const ContainerFilter: MessageFns<ContainerFilter> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3298,37 +3297,34 @@ export const ContainerFilter: MessageFns<ContainerFilter> = {
   },
   fromPartial(object: DeepPartial<ContainerFilter>): ContainerFilter {
     const message = createBaseContainerFilter();
-    message.id = object.id ?? '';
-    message.state =
-      object.state !== undefined && object.state !== null
-        ? ContainerStateValue.fromPartial(object.state)
-        : undefined;
-    message.podSandboxId = object.podSandboxId ?? '';
-    message.labelSelector = (
-      globalThis.Object.entries(object.labelSelector ?? {}) as [string, string][]
-    ).reduce((acc: { [key: string]: string }, [key, value]: [string, string]) => {
-      if (value !== undefined) {
-        acc[key] = globalThis.String(value);
-      }
-      return acc;
-    }, {});
+    message.id = object.id ?? "";
+    message.state = (object.state !== undefined && object.state !== null)
+      ? ContainerStateValue.fromPartial(object.state)
+      : undefined;
+    message.podSandboxId = object.podSandboxId ?? "";
+    message.labelSelector = (globalThis.Object.entries(object.labelSelector ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
     return message;
   },
 };
 
 function createBaseContainerFilter_LabelSelectorEntry(): ContainerFilter_LabelSelectorEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const ContainerFilter_LabelSelectorEntry: MessageFns<ContainerFilter_LabelSelectorEntry> = {
-  encode(
-    message: ContainerFilter_LabelSelectorEntry,
-    writer: BinaryWriter = new BinaryWriter(),
-  ): BinaryWriter {
-    if (message.key !== '') {
+  encode(message: ContainerFilter_LabelSelectorEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -3338,7 +3334,7 @@ export const ContainerFilter_LabelSelectorEntry: MessageFns<ContainerFilter_Labe
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3380,19 +3376,19 @@ export const ContainerFilter_LabelSelectorEntry: MessageFns<ContainerFilter_Labe
   },
   fromPartial(object: DeepPartial<ContainerFilter_LabelSelectorEntry>): ContainerFilter_LabelSelectorEntry {
     const message = createBaseContainerFilter_LabelSelectorEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBaseContainerMetadata(): ContainerMetadata {
-  return { name: '', attempt: 0 };
+  return { name: "", attempt: 0 };
 }
 
 export const ContainerMetadata: MessageFns<ContainerMetadata> = {
   encode(message: ContainerMetadata, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(10).string(message.name);
     }
     if (message.attempt !== 0) {
@@ -3405,7 +3401,7 @@ export const ContainerMetadata: MessageFns<ContainerMetadata> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3447,19 +3443,19 @@ export const ContainerMetadata: MessageFns<ContainerMetadata> = {
   },
   fromPartial(object: DeepPartial<ContainerMetadata>): ContainerMetadata {
     const message = createBaseContainerMetadata();
-    message.name = object.name ?? '';
+    message.name = object.name ?? "";
     message.attempt = object.attempt ?? 0;
     return message;
   },
 };
 
 function createBaseContainerMetrics(): ContainerMetrics {
-  return { containerId: '', metrics: [] };
+  return { containerId: "", metrics: [] };
 }
 
 export const ContainerMetrics: MessageFns<ContainerMetrics> = {
   encode(message: ContainerMetrics, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     for (const v of message.metrics) {
@@ -3472,7 +3468,7 @@ export const ContainerMetrics: MessageFns<ContainerMetrics> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3514,7 +3510,7 @@ export const ContainerMetrics: MessageFns<ContainerMetrics> = {
   },
   fromPartial(object: DeepPartial<ContainerMetrics>): ContainerMetrics {
     const message = createBaseContainerMetrics();
-    message.containerId = object.containerId ?? '';
+    message.containerId = object.containerId ?? "";
     message.metrics = object.metrics?.map((e) => Metric.fromPartial(e)) || [];
     return message;
   },
@@ -3539,7 +3535,7 @@ export const ContainerResources: MessageFns<ContainerResources> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3581,14 +3577,12 @@ export const ContainerResources: MessageFns<ContainerResources> = {
   },
   fromPartial(object: DeepPartial<ContainerResources>): ContainerResources {
     const message = createBaseContainerResources();
-    message.linux =
-      object.linux !== undefined && object.linux !== null
-        ? LinuxContainerResources.fromPartial(object.linux)
-        : undefined;
-    message.windows =
-      object.windows !== undefined && object.windows !== null
-        ? WindowsContainerResources.fromPartial(object.windows)
-        : undefined;
+    message.linux = (object.linux !== undefined && object.linux !== null)
+      ? LinuxContainerResources.fromPartial(object.linux)
+      : undefined;
+    message.windows = (object.windows !== undefined && object.windows !== null)
+      ? WindowsContainerResources.fromPartial(object.windows)
+      : undefined;
     return message;
   },
 };
@@ -3609,7 +3603,7 @@ export const ContainerStateValue: MessageFns<ContainerStateValue> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3686,7 +3680,7 @@ export const ContainerStats: MessageFns<ContainerStats> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3760,44 +3754,36 @@ export const ContainerStats: MessageFns<ContainerStats> = {
   },
   fromPartial(object: DeepPartial<ContainerStats>): ContainerStats {
     const message = createBaseContainerStats();
-    message.attributes =
-      object.attributes !== undefined && object.attributes !== null
-        ? ContainerAttributes.fromPartial(object.attributes)
-        : undefined;
-    message.cpu =
-      object.cpu !== undefined && object.cpu !== null ? CpuUsage.fromPartial(object.cpu) : undefined;
-    message.memory =
-      object.memory !== undefined && object.memory !== null
-        ? MemoryUsage.fromPartial(object.memory)
-        : undefined;
-    message.writableLayer =
-      object.writableLayer !== undefined && object.writableLayer !== null
-        ? FilesystemUsage.fromPartial(object.writableLayer)
-        : undefined;
-    message.swap =
-      object.swap !== undefined && object.swap !== null ? SwapUsage.fromPartial(object.swap) : undefined;
-    message.io = object.io !== undefined && object.io !== null ? IoUsage.fromPartial(object.io) : undefined;
+    message.attributes = (object.attributes !== undefined && object.attributes !== null)
+      ? ContainerAttributes.fromPartial(object.attributes)
+      : undefined;
+    message.cpu = (object.cpu !== undefined && object.cpu !== null) ? CpuUsage.fromPartial(object.cpu) : undefined;
+    message.memory = (object.memory !== undefined && object.memory !== null)
+      ? MemoryUsage.fromPartial(object.memory)
+      : undefined;
+    message.writableLayer = (object.writableLayer !== undefined && object.writableLayer !== null)
+      ? FilesystemUsage.fromPartial(object.writableLayer)
+      : undefined;
+    message.swap = (object.swap !== undefined && object.swap !== null) ? SwapUsage.fromPartial(object.swap) : undefined;
+    message.io = (object.io !== undefined && object.io !== null) ? IoUsage.fromPartial(object.io) : undefined;
     return message;
   },
 };
 
 function createBaseContainerStatsFilter(): ContainerStatsFilter {
-  return { id: '', podSandboxId: '', labelSelector: {} };
+  return { id: "", podSandboxId: "", labelSelector: {} };
 }
 
 export const ContainerStatsFilter: MessageFns<ContainerStatsFilter> = {
   encode(message: ContainerStatsFilter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
-    if (message.podSandboxId !== '') {
+    if (message.podSandboxId !== "") {
       writer.uint32(18).string(message.podSandboxId);
     }
     globalThis.Object.entries(message.labelSelector).forEach(([key, value]: [string, string]) => {
-      ContainerStatsFilter_LabelSelectorEntry.encode(
-        { key: key as any, value },
-        writer.uint32(26).fork(),
-      ).join();
+      ContainerStatsFilter_LabelSelectorEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
     });
     return writer;
   },
@@ -3806,7 +3792,7 @@ export const ContainerStatsFilter: MessageFns<ContainerStatsFilter> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3859,33 +3845,31 @@ export const ContainerStatsFilter: MessageFns<ContainerStatsFilter> = {
   },
   fromPartial(object: DeepPartial<ContainerStatsFilter>): ContainerStatsFilter {
     const message = createBaseContainerStatsFilter();
-    message.id = object.id ?? '';
-    message.podSandboxId = object.podSandboxId ?? '';
-    message.labelSelector = (
-      globalThis.Object.entries(object.labelSelector ?? {}) as [string, string][]
-    ).reduce((acc: { [key: string]: string }, [key, value]: [string, string]) => {
-      if (value !== undefined) {
-        acc[key] = globalThis.String(value);
-      }
-      return acc;
-    }, {});
+    message.id = object.id ?? "";
+    message.podSandboxId = object.podSandboxId ?? "";
+    message.labelSelector = (globalThis.Object.entries(object.labelSelector ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
     return message;
   },
 };
 
 function createBaseContainerStatsFilter_LabelSelectorEntry(): ContainerStatsFilter_LabelSelectorEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const ContainerStatsFilter_LabelSelectorEntry: MessageFns<ContainerStatsFilter_LabelSelectorEntry> = {
-  encode(
-    message: ContainerStatsFilter_LabelSelectorEntry,
-    writer: BinaryWriter = new BinaryWriter(),
-  ): BinaryWriter {
-    if (message.key !== '') {
+  encode(message: ContainerStatsFilter_LabelSelectorEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -3895,7 +3879,7 @@ export const ContainerStatsFilter_LabelSelectorEntry: MessageFns<ContainerStatsF
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3932,28 +3916,24 @@ export const ContainerStatsFilter_LabelSelectorEntry: MessageFns<ContainerStatsF
     }
   },
 
-  create(
-    base?: DeepPartial<ContainerStatsFilter_LabelSelectorEntry>,
-  ): ContainerStatsFilter_LabelSelectorEntry {
+  create(base?: DeepPartial<ContainerStatsFilter_LabelSelectorEntry>): ContainerStatsFilter_LabelSelectorEntry {
     return ContainerStatsFilter_LabelSelectorEntry.fromPartial(base ?? {});
   },
-  fromPartial(
-    object: DeepPartial<ContainerStatsFilter_LabelSelectorEntry>,
-  ): ContainerStatsFilter_LabelSelectorEntry {
+  fromPartial(object: DeepPartial<ContainerStatsFilter_LabelSelectorEntry>): ContainerStatsFilter_LabelSelectorEntry {
     const message = createBaseContainerStatsFilter_LabelSelectorEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBaseContainerStatsRequest(): ContainerStatsRequest {
-  return { containerId: '' };
+  return { containerId: "" };
 }
 
 export const ContainerStatsRequest: MessageFns<ContainerStatsRequest> = {
   encode(message: ContainerStatsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     return writer;
@@ -3963,7 +3943,7 @@ export const ContainerStatsRequest: MessageFns<ContainerStatsRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -3997,7 +3977,7 @@ export const ContainerStatsRequest: MessageFns<ContainerStatsRequest> = {
   },
   fromPartial(object: DeepPartial<ContainerStatsRequest>): ContainerStatsRequest {
     const message = createBaseContainerStatsRequest();
-    message.containerId = object.containerId ?? '';
+    message.containerId = object.containerId ?? "";
     return message;
   },
 };
@@ -4018,7 +3998,7 @@ export const ContainerStatsResponse: MessageFns<ContainerStatsResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4052,17 +4032,16 @@ export const ContainerStatsResponse: MessageFns<ContainerStatsResponse> = {
   },
   fromPartial(object: DeepPartial<ContainerStatsResponse>): ContainerStatsResponse {
     const message = createBaseContainerStatsResponse();
-    message.stats =
-      object.stats !== undefined && object.stats !== null
-        ? ContainerStats.fromPartial(object.stats)
-        : undefined;
+    message.stats = (object.stats !== undefined && object.stats !== null)
+      ? ContainerStats.fromPartial(object.stats)
+      : undefined;
     return message;
   },
 };
 
 function createBaseContainerStatus(): ContainerStatus {
   return {
-    id: '',
+    id: "",
     metadata: undefined,
     state: 0,
     createdAt: 0n,
@@ -4070,15 +4049,15 @@ function createBaseContainerStatus(): ContainerStatus {
     finishedAt: 0n,
     exitCode: 0,
     image: undefined,
-    imageRef: '',
-    reason: '',
-    message: '',
+    imageRef: "",
+    reason: "",
+    message: "",
     labels: {},
     annotations: {},
     mounts: [],
-    logPath: '',
+    logPath: "",
     resources: undefined,
-    imageId: '',
+    imageId: "",
     user: undefined,
     stopSignal: 0,
   };
@@ -4086,7 +4065,7 @@ function createBaseContainerStatus(): ContainerStatus {
 
 export const ContainerStatus: MessageFns<ContainerStatus> = {
   encode(message: ContainerStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
     if (message.metadata !== undefined) {
@@ -4097,19 +4076,19 @@ export const ContainerStatus: MessageFns<ContainerStatus> = {
     }
     if (message.createdAt !== 0n) {
       if (BigInt.asIntN(64, message.createdAt) !== message.createdAt) {
-        throw new globalThis.Error('value provided for field message.createdAt of type int64 too large');
+        throw new globalThis.Error("value provided for field message.createdAt of type int64 too large");
       }
       writer.uint32(32).int64(message.createdAt);
     }
     if (message.startedAt !== 0n) {
       if (BigInt.asIntN(64, message.startedAt) !== message.startedAt) {
-        throw new globalThis.Error('value provided for field message.startedAt of type int64 too large');
+        throw new globalThis.Error("value provided for field message.startedAt of type int64 too large");
       }
       writer.uint32(40).int64(message.startedAt);
     }
     if (message.finishedAt !== 0n) {
       if (BigInt.asIntN(64, message.finishedAt) !== message.finishedAt) {
-        throw new globalThis.Error('value provided for field message.finishedAt of type int64 too large');
+        throw new globalThis.Error("value provided for field message.finishedAt of type int64 too large");
       }
       writer.uint32(48).int64(message.finishedAt);
     }
@@ -4119,13 +4098,13 @@ export const ContainerStatus: MessageFns<ContainerStatus> = {
     if (message.image !== undefined) {
       ImageSpec.encode(message.image, writer.uint32(66).fork()).join();
     }
-    if (message.imageRef !== '') {
+    if (message.imageRef !== "") {
       writer.uint32(74).string(message.imageRef);
     }
-    if (message.reason !== '') {
+    if (message.reason !== "") {
       writer.uint32(82).string(message.reason);
     }
-    if (message.message !== '') {
+    if (message.message !== "") {
       writer.uint32(90).string(message.message);
     }
     globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
@@ -4137,13 +4116,13 @@ export const ContainerStatus: MessageFns<ContainerStatus> = {
     for (const v of message.mounts) {
       Mount.encode(v!, writer.uint32(114).fork()).join();
     }
-    if (message.logPath !== '') {
+    if (message.logPath !== "") {
       writer.uint32(122).string(message.logPath);
     }
     if (message.resources !== undefined) {
       ContainerResources.encode(message.resources, writer.uint32(130).fork()).join();
     }
-    if (message.imageId !== '') {
+    if (message.imageId !== "") {
       writer.uint32(138).string(message.imageId);
     }
     if (message.user !== undefined) {
@@ -4159,7 +4138,7 @@ export const ContainerStatus: MessageFns<ContainerStatus> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4343,24 +4322,23 @@ export const ContainerStatus: MessageFns<ContainerStatus> = {
   },
   fromPartial(object: DeepPartial<ContainerStatus>): ContainerStatus {
     const message = createBaseContainerStatus();
-    message.id = object.id ?? '';
-    message.metadata =
-      object.metadata !== undefined && object.metadata !== null
-        ? ContainerMetadata.fromPartial(object.metadata)
-        : undefined;
+    message.id = object.id ?? "";
+    message.metadata = (object.metadata !== undefined && object.metadata !== null)
+      ? ContainerMetadata.fromPartial(object.metadata)
+      : undefined;
     message.state = object.state ?? 0;
-    message.createdAt =
-      object.createdAt !== undefined && object.createdAt !== null ? BigInt(object.createdAt) : 0n;
-    message.startedAt =
-      object.startedAt !== undefined && object.startedAt !== null ? BigInt(object.startedAt) : 0n;
-    message.finishedAt =
-      object.finishedAt !== undefined && object.finishedAt !== null ? BigInt(object.finishedAt) : 0n;
+    message.createdAt = (object.createdAt !== undefined && object.createdAt !== null) ? BigInt(object.createdAt) : 0n;
+    message.startedAt = (object.startedAt !== undefined && object.startedAt !== null) ? BigInt(object.startedAt) : 0n;
+    message.finishedAt = (object.finishedAt !== undefined && object.finishedAt !== null)
+      ? BigInt(object.finishedAt)
+      : 0n;
     message.exitCode = object.exitCode ?? 0;
-    message.image =
-      object.image !== undefined && object.image !== null ? ImageSpec.fromPartial(object.image) : undefined;
-    message.imageRef = object.imageRef ?? '';
-    message.reason = object.reason ?? '';
-    message.message = object.message ?? '';
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageSpec.fromPartial(object.image)
+      : undefined;
+    message.imageRef = object.imageRef ?? "";
+    message.reason = object.reason ?? "";
+    message.message = object.message ?? "";
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
@@ -4380,29 +4358,29 @@ export const ContainerStatus: MessageFns<ContainerStatus> = {
       {},
     );
     message.mounts = object.mounts?.map((e) => Mount.fromPartial(e)) || [];
-    message.logPath = object.logPath ?? '';
-    message.resources =
-      object.resources !== undefined && object.resources !== null
-        ? ContainerResources.fromPartial(object.resources)
-        : undefined;
-    message.imageId = object.imageId ?? '';
-    message.user =
-      object.user !== undefined && object.user !== null ? ContainerUser.fromPartial(object.user) : undefined;
+    message.logPath = object.logPath ?? "";
+    message.resources = (object.resources !== undefined && object.resources !== null)
+      ? ContainerResources.fromPartial(object.resources)
+      : undefined;
+    message.imageId = object.imageId ?? "";
+    message.user = (object.user !== undefined && object.user !== null)
+      ? ContainerUser.fromPartial(object.user)
+      : undefined;
     message.stopSignal = object.stopSignal ?? 0;
     return message;
   },
 };
 
 function createBaseContainerStatus_LabelsEntry(): ContainerStatus_LabelsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const ContainerStatus_LabelsEntry: MessageFns<ContainerStatus_LabelsEntry> = {
   encode(message: ContainerStatus_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -4412,7 +4390,7 @@ export const ContainerStatus_LabelsEntry: MessageFns<ContainerStatus_LabelsEntry
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4454,22 +4432,22 @@ export const ContainerStatus_LabelsEntry: MessageFns<ContainerStatus_LabelsEntry
   },
   fromPartial(object: DeepPartial<ContainerStatus_LabelsEntry>): ContainerStatus_LabelsEntry {
     const message = createBaseContainerStatus_LabelsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBaseContainerStatus_AnnotationsEntry(): ContainerStatus_AnnotationsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const ContainerStatus_AnnotationsEntry: MessageFns<ContainerStatus_AnnotationsEntry> = {
   encode(message: ContainerStatus_AnnotationsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -4479,7 +4457,7 @@ export const ContainerStatus_AnnotationsEntry: MessageFns<ContainerStatus_Annota
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4521,19 +4499,19 @@ export const ContainerStatus_AnnotationsEntry: MessageFns<ContainerStatus_Annota
   },
   fromPartial(object: DeepPartial<ContainerStatus_AnnotationsEntry>): ContainerStatus_AnnotationsEntry {
     const message = createBaseContainerStatus_AnnotationsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBaseContainerStatusRequest(): ContainerStatusRequest {
-  return { containerId: '', verbose: false };
+  return { containerId: "", verbose: false };
 }
 
 export const ContainerStatusRequest: MessageFns<ContainerStatusRequest> = {
   encode(message: ContainerStatusRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     if (message.verbose !== false) {
@@ -4546,7 +4524,7 @@ export const ContainerStatusRequest: MessageFns<ContainerStatusRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4588,7 +4566,7 @@ export const ContainerStatusRequest: MessageFns<ContainerStatusRequest> = {
   },
   fromPartial(object: DeepPartial<ContainerStatusRequest>): ContainerStatusRequest {
     const message = createBaseContainerStatusRequest();
-    message.containerId = object.containerId ?? '';
+    message.containerId = object.containerId ?? "";
     message.verbose = object.verbose ?? false;
     return message;
   },
@@ -4613,7 +4591,7 @@ export const ContainerStatusResponse: MessageFns<ContainerStatusResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4658,10 +4636,9 @@ export const ContainerStatusResponse: MessageFns<ContainerStatusResponse> = {
   },
   fromPartial(object: DeepPartial<ContainerStatusResponse>): ContainerStatusResponse {
     const message = createBaseContainerStatusResponse();
-    message.status =
-      object.status !== undefined && object.status !== null
-        ? ContainerStatus.fromPartial(object.status)
-        : undefined;
+    message.status = (object.status !== undefined && object.status !== null)
+      ? ContainerStatus.fromPartial(object.status)
+      : undefined;
     message.info = (globalThis.Object.entries(object.info ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
@@ -4676,18 +4653,15 @@ export const ContainerStatusResponse: MessageFns<ContainerStatusResponse> = {
 };
 
 function createBaseContainerStatusResponse_InfoEntry(): ContainerStatusResponse_InfoEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const ContainerStatusResponse_InfoEntry: MessageFns<ContainerStatusResponse_InfoEntry> = {
-  encode(
-    message: ContainerStatusResponse_InfoEntry,
-    writer: BinaryWriter = new BinaryWriter(),
-  ): BinaryWriter {
-    if (message.key !== '') {
+  encode(message: ContainerStatusResponse_InfoEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -4697,7 +4671,7 @@ export const ContainerStatusResponse_InfoEntry: MessageFns<ContainerStatusRespon
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4739,8 +4713,8 @@ export const ContainerStatusResponse_InfoEntry: MessageFns<ContainerStatusRespon
   },
   fromPartial(object: DeepPartial<ContainerStatusResponse_InfoEntry>): ContainerStatusResponse_InfoEntry {
     const message = createBaseContainerStatusResponse_InfoEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -4761,7 +4735,7 @@ export const ContainerUser: MessageFns<ContainerUser> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4795,10 +4769,9 @@ export const ContainerUser: MessageFns<ContainerUser> = {
   },
   fromPartial(object: DeepPartial<ContainerUser>): ContainerUser {
     const message = createBaseContainerUser();
-    message.linux =
-      object.linux !== undefined && object.linux !== null
-        ? LinuxContainerUser.fromPartial(object.linux)
-        : undefined;
+    message.linux = (object.linux !== undefined && object.linux !== null)
+      ? LinuxContainerUser.fromPartial(object.linux)
+      : undefined;
     return message;
   },
 };
@@ -4811,7 +4784,7 @@ export const CpuUsage: MessageFns<CpuUsage> = {
   encode(message: CpuUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.timestamp !== 0n) {
       if (BigInt.asIntN(64, message.timestamp) !== message.timestamp) {
-        throw new globalThis.Error('value provided for field message.timestamp of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timestamp of type int64 too large");
       }
       writer.uint32(8).int64(message.timestamp);
     }
@@ -4831,7 +4804,7 @@ export const CpuUsage: MessageFns<CpuUsage> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4889,29 +4862,25 @@ export const CpuUsage: MessageFns<CpuUsage> = {
   },
   fromPartial(object: DeepPartial<CpuUsage>): CpuUsage {
     const message = createBaseCpuUsage();
-    message.timestamp =
-      object.timestamp !== undefined && object.timestamp !== null ? BigInt(object.timestamp) : 0n;
-    message.usageCoreNanoSeconds =
-      object.usageCoreNanoSeconds !== undefined && object.usageCoreNanoSeconds !== null
-        ? UInt64Value.fromPartial(object.usageCoreNanoSeconds)
-        : undefined;
-    message.usageNanoCores =
-      object.usageNanoCores !== undefined && object.usageNanoCores !== null
-        ? UInt64Value.fromPartial(object.usageNanoCores)
-        : undefined;
-    message.psi =
-      object.psi !== undefined && object.psi !== null ? PsiStats.fromPartial(object.psi) : undefined;
+    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null) ? BigInt(object.timestamp) : 0n;
+    message.usageCoreNanoSeconds = (object.usageCoreNanoSeconds !== undefined && object.usageCoreNanoSeconds !== null)
+      ? UInt64Value.fromPartial(object.usageCoreNanoSeconds)
+      : undefined;
+    message.usageNanoCores = (object.usageNanoCores !== undefined && object.usageNanoCores !== null)
+      ? UInt64Value.fromPartial(object.usageNanoCores)
+      : undefined;
+    message.psi = (object.psi !== undefined && object.psi !== null) ? PsiStats.fromPartial(object.psi) : undefined;
     return message;
   },
 };
 
 function createBaseCreateContainerRequest(): CreateContainerRequest {
-  return { podSandboxId: '', config: undefined, sandboxConfig: undefined };
+  return { podSandboxId: "", config: undefined, sandboxConfig: undefined };
 }
 
 export const CreateContainerRequest: MessageFns<CreateContainerRequest> = {
   encode(message: CreateContainerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.podSandboxId !== '') {
+    if (message.podSandboxId !== "") {
       writer.uint32(10).string(message.podSandboxId);
     }
     if (message.config !== undefined) {
@@ -4927,7 +4896,7 @@ export const CreateContainerRequest: MessageFns<CreateContainerRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -4977,26 +4946,24 @@ export const CreateContainerRequest: MessageFns<CreateContainerRequest> = {
   },
   fromPartial(object: DeepPartial<CreateContainerRequest>): CreateContainerRequest {
     const message = createBaseCreateContainerRequest();
-    message.podSandboxId = object.podSandboxId ?? '';
-    message.config =
-      object.config !== undefined && object.config !== null
-        ? ContainerConfig.fromPartial(object.config)
-        : undefined;
-    message.sandboxConfig =
-      object.sandboxConfig !== undefined && object.sandboxConfig !== null
-        ? PodSandboxConfig.fromPartial(object.sandboxConfig)
-        : undefined;
+    message.podSandboxId = object.podSandboxId ?? "";
+    message.config = (object.config !== undefined && object.config !== null)
+      ? ContainerConfig.fromPartial(object.config)
+      : undefined;
+    message.sandboxConfig = (object.sandboxConfig !== undefined && object.sandboxConfig !== null)
+      ? PodSandboxConfig.fromPartial(object.sandboxConfig)
+      : undefined;
     return message;
   },
 };
 
 function createBaseCreateContainerResponse(): CreateContainerResponse {
-  return { containerId: '' };
+  return { containerId: "" };
 }
 
 export const CreateContainerResponse: MessageFns<CreateContainerResponse> = {
   encode(message: CreateContainerResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     return writer;
@@ -5006,7 +4973,7 @@ export const CreateContainerResponse: MessageFns<CreateContainerResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5040,7 +5007,7 @@ export const CreateContainerResponse: MessageFns<CreateContainerResponse> = {
   },
   fromPartial(object: DeepPartial<CreateContainerResponse>): CreateContainerResponse {
     const message = createBaseCreateContainerResponse();
-    message.containerId = object.containerId ?? '';
+    message.containerId = object.containerId ?? "";
     return message;
   },
 };
@@ -5067,7 +5034,7 @@ export const DNSConfig: MessageFns<DNSConfig> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5125,18 +5092,18 @@ export const DNSConfig: MessageFns<DNSConfig> = {
 };
 
 function createBaseDevice(): Device {
-  return { containerPath: '', hostPath: '', permissions: '' };
+  return { containerPath: "", hostPath: "", permissions: "" };
 }
 
 export const Device: MessageFns<Device> = {
   encode(message: Device, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerPath !== '') {
+    if (message.containerPath !== "") {
       writer.uint32(10).string(message.containerPath);
     }
-    if (message.hostPath !== '') {
+    if (message.hostPath !== "") {
       writer.uint32(18).string(message.hostPath);
     }
-    if (message.permissions !== '') {
+    if (message.permissions !== "") {
       writer.uint32(26).string(message.permissions);
     }
     return writer;
@@ -5146,7 +5113,7 @@ export const Device: MessageFns<Device> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5196,20 +5163,20 @@ export const Device: MessageFns<Device> = {
   },
   fromPartial(object: DeepPartial<Device>): Device {
     const message = createBaseDevice();
-    message.containerPath = object.containerPath ?? '';
-    message.hostPath = object.hostPath ?? '';
-    message.permissions = object.permissions ?? '';
+    message.containerPath = object.containerPath ?? "";
+    message.hostPath = object.hostPath ?? "";
+    message.permissions = object.permissions ?? "";
     return message;
   },
 };
 
 function createBaseExecRequest(): ExecRequest {
-  return { containerId: '', cmd: [], tty: false, stdin: false, stdout: false, stderr: false };
+  return { containerId: "", cmd: [], tty: false, stdin: false, stdout: false, stderr: false };
 }
 
 export const ExecRequest: MessageFns<ExecRequest> = {
   encode(message: ExecRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     for (const v of message.cmd) {
@@ -5234,7 +5201,7 @@ export const ExecRequest: MessageFns<ExecRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5308,7 +5275,7 @@ export const ExecRequest: MessageFns<ExecRequest> = {
   },
   fromPartial(object: DeepPartial<ExecRequest>): ExecRequest {
     const message = createBaseExecRequest();
-    message.containerId = object.containerId ?? '';
+    message.containerId = object.containerId ?? "";
     message.cmd = object.cmd?.map((e) => e) || [];
     message.tty = object.tty ?? false;
     message.stdin = object.stdin ?? false;
@@ -5319,12 +5286,12 @@ export const ExecRequest: MessageFns<ExecRequest> = {
 };
 
 function createBaseExecResponse(): ExecResponse {
-  return { url: '' };
+  return { url: "" };
 }
 
 export const ExecResponse: MessageFns<ExecResponse> = {
   encode(message: ExecResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.url !== '') {
+    if (message.url !== "") {
       writer.uint32(10).string(message.url);
     }
     return writer;
@@ -5334,7 +5301,7 @@ export const ExecResponse: MessageFns<ExecResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5368,18 +5335,18 @@ export const ExecResponse: MessageFns<ExecResponse> = {
   },
   fromPartial(object: DeepPartial<ExecResponse>): ExecResponse {
     const message = createBaseExecResponse();
-    message.url = object.url ?? '';
+    message.url = object.url ?? "";
     return message;
   },
 };
 
 function createBaseExecSyncRequest(): ExecSyncRequest {
-  return { containerId: '', cmd: [], timeout: 0n };
+  return { containerId: "", cmd: [], timeout: 0n };
 }
 
 export const ExecSyncRequest: MessageFns<ExecSyncRequest> = {
   encode(message: ExecSyncRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     for (const v of message.cmd) {
@@ -5387,7 +5354,7 @@ export const ExecSyncRequest: MessageFns<ExecSyncRequest> = {
     }
     if (message.timeout !== 0n) {
       if (BigInt.asIntN(64, message.timeout) !== message.timeout) {
-        throw new globalThis.Error('value provided for field message.timeout of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timeout of type int64 too large");
       }
       writer.uint32(24).int64(message.timeout);
     }
@@ -5398,7 +5365,7 @@ export const ExecSyncRequest: MessageFns<ExecSyncRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5448,9 +5415,9 @@ export const ExecSyncRequest: MessageFns<ExecSyncRequest> = {
   },
   fromPartial(object: DeepPartial<ExecSyncRequest>): ExecSyncRequest {
     const message = createBaseExecSyncRequest();
-    message.containerId = object.containerId ?? '';
+    message.containerId = object.containerId ?? "";
     message.cmd = object.cmd?.map((e) => e) || [];
-    message.timeout = object.timeout !== undefined && object.timeout !== null ? BigInt(object.timeout) : 0n;
+    message.timeout = (object.timeout !== undefined && object.timeout !== null) ? BigInt(object.timeout) : 0n;
     return message;
   },
 };
@@ -5477,7 +5444,7 @@ export const ExecSyncResponse: MessageFns<ExecSyncResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5535,12 +5502,12 @@ export const ExecSyncResponse: MessageFns<ExecSyncResponse> = {
 };
 
 function createBaseFilesystemIdentifier(): FilesystemIdentifier {
-  return { mountpoint: '' };
+  return { mountpoint: "" };
 }
 
 export const FilesystemIdentifier: MessageFns<FilesystemIdentifier> = {
   encode(message: FilesystemIdentifier, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.mountpoint !== '') {
+    if (message.mountpoint !== "") {
       writer.uint32(10).string(message.mountpoint);
     }
     return writer;
@@ -5550,7 +5517,7 @@ export const FilesystemIdentifier: MessageFns<FilesystemIdentifier> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5584,7 +5551,7 @@ export const FilesystemIdentifier: MessageFns<FilesystemIdentifier> = {
   },
   fromPartial(object: DeepPartial<FilesystemIdentifier>): FilesystemIdentifier {
     const message = createBaseFilesystemIdentifier();
-    message.mountpoint = object.mountpoint ?? '';
+    message.mountpoint = object.mountpoint ?? "";
     return message;
   },
 };
@@ -5597,7 +5564,7 @@ export const FilesystemUsage: MessageFns<FilesystemUsage> = {
   encode(message: FilesystemUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.timestamp !== 0n) {
       if (BigInt.asIntN(64, message.timestamp) !== message.timestamp) {
-        throw new globalThis.Error('value provided for field message.timestamp of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timestamp of type int64 too large");
       }
       writer.uint32(8).int64(message.timestamp);
     }
@@ -5617,7 +5584,7 @@ export const FilesystemUsage: MessageFns<FilesystemUsage> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5675,20 +5642,16 @@ export const FilesystemUsage: MessageFns<FilesystemUsage> = {
   },
   fromPartial(object: DeepPartial<FilesystemUsage>): FilesystemUsage {
     const message = createBaseFilesystemUsage();
-    message.timestamp =
-      object.timestamp !== undefined && object.timestamp !== null ? BigInt(object.timestamp) : 0n;
-    message.fsId =
-      object.fsId !== undefined && object.fsId !== null
-        ? FilesystemIdentifier.fromPartial(object.fsId)
-        : undefined;
-    message.usedBytes =
-      object.usedBytes !== undefined && object.usedBytes !== null
-        ? UInt64Value.fromPartial(object.usedBytes)
-        : undefined;
-    message.inodesUsed =
-      object.inodesUsed !== undefined && object.inodesUsed !== null
-        ? UInt64Value.fromPartial(object.inodesUsed)
-        : undefined;
+    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null) ? BigInt(object.timestamp) : 0n;
+    message.fsId = (object.fsId !== undefined && object.fsId !== null)
+      ? FilesystemIdentifier.fromPartial(object.fsId)
+      : undefined;
+    message.usedBytes = (object.usedBytes !== undefined && object.usedBytes !== null)
+      ? UInt64Value.fromPartial(object.usedBytes)
+      : undefined;
+    message.inodesUsed = (object.inodesUsed !== undefined && object.inodesUsed !== null)
+      ? UInt64Value.fromPartial(object.inodesUsed)
+      : undefined;
     return message;
   },
 };
@@ -5706,7 +5669,7 @@ export const GetEventsRequest: MessageFns<GetEventsRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5737,17 +5700,17 @@ export const GetEventsRequest: MessageFns<GetEventsRequest> = {
 };
 
 function createBaseHugepageLimit(): HugepageLimit {
-  return { pageSize: '', limit: 0n };
+  return { pageSize: "", limit: 0n };
 }
 
 export const HugepageLimit: MessageFns<HugepageLimit> = {
   encode(message: HugepageLimit, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.pageSize !== '') {
+    if (message.pageSize !== "") {
       writer.uint32(10).string(message.pageSize);
     }
     if (message.limit !== 0n) {
       if (BigInt.asUintN(64, message.limit) !== message.limit) {
-        throw new globalThis.Error('value provided for field message.limit of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.limit of type uint64 too large");
       }
       writer.uint32(16).uint64(message.limit);
     }
@@ -5758,7 +5721,7 @@ export const HugepageLimit: MessageFns<HugepageLimit> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5800,8 +5763,8 @@ export const HugepageLimit: MessageFns<HugepageLimit> = {
   },
   fromPartial(object: DeepPartial<HugepageLimit>): HugepageLimit {
     const message = createBaseHugepageLimit();
-    message.pageSize = object.pageSize ?? '';
-    message.limit = object.limit !== undefined && object.limit !== null ? BigInt(object.limit) : 0n;
+    message.pageSize = object.pageSize ?? "";
+    message.limit = (object.limit !== undefined && object.limit !== null) ? BigInt(object.limit) : 0n;
     return message;
   },
 };
@@ -5828,7 +5791,7 @@ export const IDMapping: MessageFns<IDMapping> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -5887,12 +5850,12 @@ export const IDMapping: MessageFns<IDMapping> = {
 
 function createBaseImage(): Image {
   return {
-    id: '',
+    id: "",
     repoTags: [],
     repoDigests: [],
     size: 0n,
     uid: undefined,
-    username: '',
+    username: "",
     spec: undefined,
     pinned: false,
   };
@@ -5900,7 +5863,7 @@ function createBaseImage(): Image {
 
 export const Image: MessageFns<Image> = {
   encode(message: Image, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
     for (const v of message.repoTags) {
@@ -5911,14 +5874,14 @@ export const Image: MessageFns<Image> = {
     }
     if (message.size !== 0n) {
       if (BigInt.asUintN(64, message.size) !== message.size) {
-        throw new globalThis.Error('value provided for field message.size of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.size of type uint64 too large");
       }
       writer.uint32(32).uint64(message.size);
     }
     if (message.uid !== undefined) {
       Int64Value.encode(message.uid, writer.uint32(42).fork()).join();
     }
-    if (message.username !== '') {
+    if (message.username !== "") {
       writer.uint32(50).string(message.username);
     }
     if (message.spec !== undefined) {
@@ -5934,7 +5897,7 @@ export const Image: MessageFns<Image> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6024,15 +5987,13 @@ export const Image: MessageFns<Image> = {
   },
   fromPartial(object: DeepPartial<Image>): Image {
     const message = createBaseImage();
-    message.id = object.id ?? '';
+    message.id = object.id ?? "";
     message.repoTags = object.repoTags?.map((e) => e) || [];
     message.repoDigests = object.repoDigests?.map((e) => e) || [];
-    message.size = object.size !== undefined && object.size !== null ? BigInt(object.size) : 0n;
-    message.uid =
-      object.uid !== undefined && object.uid !== null ? Int64Value.fromPartial(object.uid) : undefined;
-    message.username = object.username ?? '';
-    message.spec =
-      object.spec !== undefined && object.spec !== null ? ImageSpec.fromPartial(object.spec) : undefined;
+    message.size = (object.size !== undefined && object.size !== null) ? BigInt(object.size) : 0n;
+    message.uid = (object.uid !== undefined && object.uid !== null) ? Int64Value.fromPartial(object.uid) : undefined;
+    message.username = object.username ?? "";
+    message.spec = (object.spec !== undefined && object.spec !== null) ? ImageSpec.fromPartial(object.spec) : undefined;
     message.pinned = object.pinned ?? false;
     return message;
   },
@@ -6054,7 +6015,7 @@ export const ImageFilter: MessageFns<ImageFilter> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6088,8 +6049,9 @@ export const ImageFilter: MessageFns<ImageFilter> = {
   },
   fromPartial(object: DeepPartial<ImageFilter>): ImageFilter {
     const message = createBaseImageFilter();
-    message.image =
-      object.image !== undefined && object.image !== null ? ImageSpec.fromPartial(object.image) : undefined;
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageSpec.fromPartial(object.image)
+      : undefined;
     return message;
   },
 };
@@ -6107,7 +6069,7 @@ export const ImageFsInfoRequest: MessageFns<ImageFsInfoRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6156,7 +6118,7 @@ export const ImageFsInfoResponse: MessageFns<ImageFsInfoResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6199,31 +6161,30 @@ export const ImageFsInfoResponse: MessageFns<ImageFsInfoResponse> = {
   fromPartial(object: DeepPartial<ImageFsInfoResponse>): ImageFsInfoResponse {
     const message = createBaseImageFsInfoResponse();
     message.imageFilesystems = object.imageFilesystems?.map((e) => FilesystemUsage.fromPartial(e)) || [];
-    message.containerFilesystems =
-      object.containerFilesystems?.map((e) => FilesystemUsage.fromPartial(e)) || [];
+    message.containerFilesystems = object.containerFilesystems?.map((e) => FilesystemUsage.fromPartial(e)) || [];
     return message;
   },
 };
 
 function createBaseImageSpec(): ImageSpec {
-  return { image: '', annotations: {}, userSpecifiedImage: '', runtimeHandler: '', imageRef: '' };
+  return { image: "", annotations: {}, userSpecifiedImage: "", runtimeHandler: "", imageRef: "" };
 }
 
 export const ImageSpec: MessageFns<ImageSpec> = {
   encode(message: ImageSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.image !== '') {
+    if (message.image !== "") {
       writer.uint32(10).string(message.image);
     }
     globalThis.Object.entries(message.annotations).forEach(([key, value]: [string, string]) => {
       ImageSpec_AnnotationsEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
     });
-    if (message.userSpecifiedImage !== '') {
+    if (message.userSpecifiedImage !== "") {
       writer.uint32(146).string(message.userSpecifiedImage);
     }
-    if (message.runtimeHandler !== '') {
+    if (message.runtimeHandler !== "") {
       writer.uint32(154).string(message.runtimeHandler);
     }
-    if (message.imageRef !== '') {
+    if (message.imageRef !== "") {
       writer.uint32(162).string(message.imageRef);
     }
     return writer;
@@ -6233,7 +6194,7 @@ export const ImageSpec: MessageFns<ImageSpec> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6302,7 +6263,7 @@ export const ImageSpec: MessageFns<ImageSpec> = {
   },
   fromPartial(object: DeepPartial<ImageSpec>): ImageSpec {
     const message = createBaseImageSpec();
-    message.image = object.image ?? '';
+    message.image = object.image ?? "";
     message.annotations = (globalThis.Object.entries(object.annotations ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
@@ -6312,23 +6273,23 @@ export const ImageSpec: MessageFns<ImageSpec> = {
       },
       {},
     );
-    message.userSpecifiedImage = object.userSpecifiedImage ?? '';
-    message.runtimeHandler = object.runtimeHandler ?? '';
-    message.imageRef = object.imageRef ?? '';
+    message.userSpecifiedImage = object.userSpecifiedImage ?? "";
+    message.runtimeHandler = object.runtimeHandler ?? "";
+    message.imageRef = object.imageRef ?? "";
     return message;
   },
 };
 
 function createBaseImageSpec_AnnotationsEntry(): ImageSpec_AnnotationsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const ImageSpec_AnnotationsEntry: MessageFns<ImageSpec_AnnotationsEntry> = {
   encode(message: ImageSpec_AnnotationsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -6338,7 +6299,7 @@ export const ImageSpec_AnnotationsEntry: MessageFns<ImageSpec_AnnotationsEntry> 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6380,8 +6341,8 @@ export const ImageSpec_AnnotationsEntry: MessageFns<ImageSpec_AnnotationsEntry> 
   },
   fromPartial(object: DeepPartial<ImageSpec_AnnotationsEntry>): ImageSpec_AnnotationsEntry {
     const message = createBaseImageSpec_AnnotationsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -6405,7 +6366,7 @@ export const ImageStatusRequest: MessageFns<ImageStatusRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6447,8 +6408,9 @@ export const ImageStatusRequest: MessageFns<ImageStatusRequest> = {
   },
   fromPartial(object: DeepPartial<ImageStatusRequest>): ImageStatusRequest {
     const message = createBaseImageStatusRequest();
-    message.image =
-      object.image !== undefined && object.image !== null ? ImageSpec.fromPartial(object.image) : undefined;
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageSpec.fromPartial(object.image)
+      : undefined;
     message.verbose = object.verbose ?? false;
     return message;
   },
@@ -6473,7 +6435,7 @@ export const ImageStatusResponse: MessageFns<ImageStatusResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6518,8 +6480,7 @@ export const ImageStatusResponse: MessageFns<ImageStatusResponse> = {
   },
   fromPartial(object: DeepPartial<ImageStatusResponse>): ImageStatusResponse {
     const message = createBaseImageStatusResponse();
-    message.image =
-      object.image !== undefined && object.image !== null ? Image.fromPartial(object.image) : undefined;
+    message.image = (object.image !== undefined && object.image !== null) ? Image.fromPartial(object.image) : undefined;
     message.info = (globalThis.Object.entries(object.info ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
@@ -6534,15 +6495,15 @@ export const ImageStatusResponse: MessageFns<ImageStatusResponse> = {
 };
 
 function createBaseImageStatusResponse_InfoEntry(): ImageStatusResponse_InfoEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const ImageStatusResponse_InfoEntry: MessageFns<ImageStatusResponse_InfoEntry> = {
   encode(message: ImageStatusResponse_InfoEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -6552,7 +6513,7 @@ export const ImageStatusResponse_InfoEntry: MessageFns<ImageStatusResponse_InfoE
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6594,8 +6555,8 @@ export const ImageStatusResponse_InfoEntry: MessageFns<ImageStatusResponse_InfoE
   },
   fromPartial(object: DeepPartial<ImageStatusResponse_InfoEntry>): ImageStatusResponse_InfoEntry {
     const message = createBaseImageStatusResponse_InfoEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -6608,7 +6569,7 @@ export const Int64Value: MessageFns<Int64Value> = {
   encode(message: Int64Value, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.value !== 0n) {
       if (BigInt.asIntN(64, message.value) !== message.value) {
-        throw new globalThis.Error('value provided for field message.value of type int64 too large');
+        throw new globalThis.Error("value provided for field message.value of type int64 too large");
       }
       writer.uint32(8).int64(message.value);
     }
@@ -6619,7 +6580,7 @@ export const Int64Value: MessageFns<Int64Value> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6653,7 +6614,7 @@ export const Int64Value: MessageFns<Int64Value> = {
   },
   fromPartial(object: DeepPartial<Int64Value>): Int64Value {
     const message = createBaseInt64Value();
-    message.value = object.value !== undefined && object.value !== null ? BigInt(object.value) : 0n;
+    message.value = (object.value !== undefined && object.value !== null) ? BigInt(object.value) : 0n;
     return message;
   },
 };
@@ -6666,7 +6627,7 @@ export const IoUsage: MessageFns<IoUsage> = {
   encode(message: IoUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.timestamp !== 0n) {
       if (BigInt.asIntN(64, message.timestamp) !== message.timestamp) {
-        throw new globalThis.Error('value provided for field message.timestamp of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timestamp of type int64 too large");
       }
       writer.uint32(8).int64(message.timestamp);
     }
@@ -6680,7 +6641,7 @@ export const IoUsage: MessageFns<IoUsage> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6722,21 +6683,19 @@ export const IoUsage: MessageFns<IoUsage> = {
   },
   fromPartial(object: DeepPartial<IoUsage>): IoUsage {
     const message = createBaseIoUsage();
-    message.timestamp =
-      object.timestamp !== undefined && object.timestamp !== null ? BigInt(object.timestamp) : 0n;
-    message.psi =
-      object.psi !== undefined && object.psi !== null ? PsiStats.fromPartial(object.psi) : undefined;
+    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null) ? BigInt(object.timestamp) : 0n;
+    message.psi = (object.psi !== undefined && object.psi !== null) ? PsiStats.fromPartial(object.psi) : undefined;
     return message;
   },
 };
 
 function createBaseKeyValue(): KeyValue {
-  return { key: '', value: Buffer.alloc(0) };
+  return { key: "", value: Buffer.alloc(0) };
 }
 
 export const KeyValue: MessageFns<KeyValue> = {
   encode(message: KeyValue, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
     if (message.value.length !== 0) {
@@ -6749,7 +6708,7 @@ export const KeyValue: MessageFns<KeyValue> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6791,7 +6750,7 @@ export const KeyValue: MessageFns<KeyValue> = {
   },
   fromPartial(object: DeepPartial<KeyValue>): KeyValue {
     const message = createBaseKeyValue();
-    message.key = object.key ?? '';
+    message.key = object.key ?? "";
     message.value = object.value ?? Buffer.alloc(0);
     return message;
   },
@@ -6816,7 +6775,7 @@ export const LinuxContainerConfig: MessageFns<LinuxContainerConfig> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -6858,14 +6817,12 @@ export const LinuxContainerConfig: MessageFns<LinuxContainerConfig> = {
   },
   fromPartial(object: DeepPartial<LinuxContainerConfig>): LinuxContainerConfig {
     const message = createBaseLinuxContainerConfig();
-    message.resources =
-      object.resources !== undefined && object.resources !== null
-        ? LinuxContainerResources.fromPartial(object.resources)
-        : undefined;
-    message.securityContext =
-      object.securityContext !== undefined && object.securityContext !== null
-        ? LinuxContainerSecurityContext.fromPartial(object.securityContext)
-        : undefined;
+    message.resources = (object.resources !== undefined && object.resources !== null)
+      ? LinuxContainerResources.fromPartial(object.resources)
+      : undefined;
+    message.securityContext = (object.securityContext !== undefined && object.securityContext !== null)
+      ? LinuxContainerSecurityContext.fromPartial(object.securityContext)
+      : undefined;
     return message;
   },
 };
@@ -6877,8 +6834,8 @@ function createBaseLinuxContainerResources(): LinuxContainerResources {
     cpuShares: 0n,
     memoryLimitInBytes: 0n,
     oomScoreAdj: 0n,
-    cpusetCpus: '',
-    cpusetMems: '',
+    cpusetCpus: "",
+    cpusetMems: "",
     hugepageLimits: [],
     unified: {},
     memorySwapLimitInBytes: 0n,
@@ -6889,56 +6846,49 @@ export const LinuxContainerResources: MessageFns<LinuxContainerResources> = {
   encode(message: LinuxContainerResources, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.cpuPeriod !== 0n) {
       if (BigInt.asIntN(64, message.cpuPeriod) !== message.cpuPeriod) {
-        throw new globalThis.Error('value provided for field message.cpuPeriod of type int64 too large');
+        throw new globalThis.Error("value provided for field message.cpuPeriod of type int64 too large");
       }
       writer.uint32(8).int64(message.cpuPeriod);
     }
     if (message.cpuQuota !== 0n) {
       if (BigInt.asIntN(64, message.cpuQuota) !== message.cpuQuota) {
-        throw new globalThis.Error('value provided for field message.cpuQuota of type int64 too large');
+        throw new globalThis.Error("value provided for field message.cpuQuota of type int64 too large");
       }
       writer.uint32(16).int64(message.cpuQuota);
     }
     if (message.cpuShares !== 0n) {
       if (BigInt.asIntN(64, message.cpuShares) !== message.cpuShares) {
-        throw new globalThis.Error('value provided for field message.cpuShares of type int64 too large');
+        throw new globalThis.Error("value provided for field message.cpuShares of type int64 too large");
       }
       writer.uint32(24).int64(message.cpuShares);
     }
     if (message.memoryLimitInBytes !== 0n) {
       if (BigInt.asIntN(64, message.memoryLimitInBytes) !== message.memoryLimitInBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.memoryLimitInBytes of type int64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.memoryLimitInBytes of type int64 too large");
       }
       writer.uint32(32).int64(message.memoryLimitInBytes);
     }
     if (message.oomScoreAdj !== 0n) {
       if (BigInt.asIntN(64, message.oomScoreAdj) !== message.oomScoreAdj) {
-        throw new globalThis.Error('value provided for field message.oomScoreAdj of type int64 too large');
+        throw new globalThis.Error("value provided for field message.oomScoreAdj of type int64 too large");
       }
       writer.uint32(40).int64(message.oomScoreAdj);
     }
-    if (message.cpusetCpus !== '') {
+    if (message.cpusetCpus !== "") {
       writer.uint32(50).string(message.cpusetCpus);
     }
-    if (message.cpusetMems !== '') {
+    if (message.cpusetMems !== "") {
       writer.uint32(58).string(message.cpusetMems);
     }
     for (const v of message.hugepageLimits) {
       HugepageLimit.encode(v!, writer.uint32(66).fork()).join();
     }
     globalThis.Object.entries(message.unified).forEach(([key, value]: [string, string]) => {
-      LinuxContainerResources_UnifiedEntry.encode(
-        { key: key as any, value },
-        writer.uint32(74).fork(),
-      ).join();
+      LinuxContainerResources_UnifiedEntry.encode({ key: key as any, value }, writer.uint32(74).fork()).join();
     });
     if (message.memorySwapLimitInBytes !== 0n) {
       if (BigInt.asIntN(64, message.memorySwapLimitInBytes) !== message.memorySwapLimitInBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.memorySwapLimitInBytes of type int64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.memorySwapLimitInBytes of type int64 too large");
       }
       writer.uint32(80).int64(message.memorySwapLimitInBytes);
     }
@@ -6949,7 +6899,7 @@ export const LinuxContainerResources: MessageFns<LinuxContainerResources> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -7058,20 +7008,17 @@ export const LinuxContainerResources: MessageFns<LinuxContainerResources> = {
   },
   fromPartial(object: DeepPartial<LinuxContainerResources>): LinuxContainerResources {
     const message = createBaseLinuxContainerResources();
-    message.cpuPeriod =
-      object.cpuPeriod !== undefined && object.cpuPeriod !== null ? BigInt(object.cpuPeriod) : 0n;
-    message.cpuQuota =
-      object.cpuQuota !== undefined && object.cpuQuota !== null ? BigInt(object.cpuQuota) : 0n;
-    message.cpuShares =
-      object.cpuShares !== undefined && object.cpuShares !== null ? BigInt(object.cpuShares) : 0n;
-    message.memoryLimitInBytes =
-      object.memoryLimitInBytes !== undefined && object.memoryLimitInBytes !== null
-        ? BigInt(object.memoryLimitInBytes)
-        : 0n;
-    message.oomScoreAdj =
-      object.oomScoreAdj !== undefined && object.oomScoreAdj !== null ? BigInt(object.oomScoreAdj) : 0n;
-    message.cpusetCpus = object.cpusetCpus ?? '';
-    message.cpusetMems = object.cpusetMems ?? '';
+    message.cpuPeriod = (object.cpuPeriod !== undefined && object.cpuPeriod !== null) ? BigInt(object.cpuPeriod) : 0n;
+    message.cpuQuota = (object.cpuQuota !== undefined && object.cpuQuota !== null) ? BigInt(object.cpuQuota) : 0n;
+    message.cpuShares = (object.cpuShares !== undefined && object.cpuShares !== null) ? BigInt(object.cpuShares) : 0n;
+    message.memoryLimitInBytes = (object.memoryLimitInBytes !== undefined && object.memoryLimitInBytes !== null)
+      ? BigInt(object.memoryLimitInBytes)
+      : 0n;
+    message.oomScoreAdj = (object.oomScoreAdj !== undefined && object.oomScoreAdj !== null)
+      ? BigInt(object.oomScoreAdj)
+      : 0n;
+    message.cpusetCpus = object.cpusetCpus ?? "";
+    message.cpusetMems = object.cpusetMems ?? "";
     message.hugepageLimits = object.hugepageLimits?.map((e) => HugepageLimit.fromPartial(e)) || [];
     message.unified = (globalThis.Object.entries(object.unified ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -7083,7 +7030,7 @@ export const LinuxContainerResources: MessageFns<LinuxContainerResources> = {
       {},
     );
     message.memorySwapLimitInBytes =
-      object.memorySwapLimitInBytes !== undefined && object.memorySwapLimitInBytes !== null
+      (object.memorySwapLimitInBytes !== undefined && object.memorySwapLimitInBytes !== null)
         ? BigInt(object.memorySwapLimitInBytes)
         : 0n;
     return message;
@@ -7091,18 +7038,15 @@ export const LinuxContainerResources: MessageFns<LinuxContainerResources> = {
 };
 
 function createBaseLinuxContainerResources_UnifiedEntry(): LinuxContainerResources_UnifiedEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const LinuxContainerResources_UnifiedEntry: MessageFns<LinuxContainerResources_UnifiedEntry> = {
-  encode(
-    message: LinuxContainerResources_UnifiedEntry,
-    writer: BinaryWriter = new BinaryWriter(),
-  ): BinaryWriter {
-    if (message.key !== '') {
+  encode(message: LinuxContainerResources_UnifiedEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -7112,7 +7056,7 @@ export const LinuxContainerResources_UnifiedEntry: MessageFns<LinuxContainerReso
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -7152,12 +7096,10 @@ export const LinuxContainerResources_UnifiedEntry: MessageFns<LinuxContainerReso
   create(base?: DeepPartial<LinuxContainerResources_UnifiedEntry>): LinuxContainerResources_UnifiedEntry {
     return LinuxContainerResources_UnifiedEntry.fromPartial(base ?? {});
   },
-  fromPartial(
-    object: DeepPartial<LinuxContainerResources_UnifiedEntry>,
-  ): LinuxContainerResources_UnifiedEntry {
+  fromPartial(object: DeepPartial<LinuxContainerResources_UnifiedEntry>): LinuxContainerResources_UnifiedEntry {
     const message = createBaseLinuxContainerResources_UnifiedEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -7170,7 +7112,7 @@ function createBaseLinuxContainerSecurityContext(): LinuxContainerSecurityContex
     selinuxOptions: undefined,
     runAsUser: undefined,
     runAsGroup: undefined,
-    runAsUsername: '',
+    runAsUsername: "",
     readonlyRootfs: false,
     supplementalGroups: [],
     supplementalGroupsPolicy: 0,
@@ -7179,8 +7121,8 @@ function createBaseLinuxContainerSecurityContext(): LinuxContainerSecurityContex
     readonlyPaths: [],
     seccomp: undefined,
     apparmor: undefined,
-    apparmorProfile: '',
-    seccompProfilePath: '',
+    apparmorProfile: "",
+    seccompProfilePath: "",
   };
 }
 
@@ -7204,7 +7146,7 @@ export const LinuxContainerSecurityContext: MessageFns<LinuxContainerSecurityCon
     if (message.runAsGroup !== undefined) {
       Int64Value.encode(message.runAsGroup, writer.uint32(98).fork()).join();
     }
-    if (message.runAsUsername !== '') {
+    if (message.runAsUsername !== "") {
       writer.uint32(50).string(message.runAsUsername);
     }
     if (message.readonlyRootfs !== false) {
@@ -7214,9 +7156,7 @@ export const LinuxContainerSecurityContext: MessageFns<LinuxContainerSecurityCon
       writer.uint32(66).fork();
       for (const v of message.supplementalGroups) {
         if (BigInt.asIntN(64, v) !== v) {
-          throw new globalThis.Error(
-            'a value provided in array field supplementalGroups of type int64 is too large',
-          );
+          throw new globalThis.Error("a value provided in array field supplementalGroups of type int64 is too large");
         }
         writer.int64(v);
       }
@@ -7240,10 +7180,10 @@ export const LinuxContainerSecurityContext: MessageFns<LinuxContainerSecurityCon
     if (message.apparmor !== undefined) {
       SecurityProfile.encode(message.apparmor, writer.uint32(130).fork()).join();
     }
-    if (message.apparmorProfile !== '') {
+    if (message.apparmorProfile !== "") {
       writer.uint32(74).string(message.apparmorProfile);
     }
-    if (message.seccompProfilePath !== '') {
+    if (message.seccompProfilePath !== "") {
       writer.uint32(82).string(message.seccompProfilePath);
     }
     return writer;
@@ -7253,7 +7193,7 @@ export const LinuxContainerSecurityContext: MessageFns<LinuxContainerSecurityCon
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -7425,44 +7365,37 @@ export const LinuxContainerSecurityContext: MessageFns<LinuxContainerSecurityCon
   },
   fromPartial(object: DeepPartial<LinuxContainerSecurityContext>): LinuxContainerSecurityContext {
     const message = createBaseLinuxContainerSecurityContext();
-    message.capabilities =
-      object.capabilities !== undefined && object.capabilities !== null
-        ? Capability.fromPartial(object.capabilities)
-        : undefined;
+    message.capabilities = (object.capabilities !== undefined && object.capabilities !== null)
+      ? Capability.fromPartial(object.capabilities)
+      : undefined;
     message.privileged = object.privileged ?? false;
-    message.namespaceOptions =
-      object.namespaceOptions !== undefined && object.namespaceOptions !== null
-        ? NamespaceOption.fromPartial(object.namespaceOptions)
-        : undefined;
-    message.selinuxOptions =
-      object.selinuxOptions !== undefined && object.selinuxOptions !== null
-        ? SELinuxOption.fromPartial(object.selinuxOptions)
-        : undefined;
-    message.runAsUser =
-      object.runAsUser !== undefined && object.runAsUser !== null
-        ? Int64Value.fromPartial(object.runAsUser)
-        : undefined;
-    message.runAsGroup =
-      object.runAsGroup !== undefined && object.runAsGroup !== null
-        ? Int64Value.fromPartial(object.runAsGroup)
-        : undefined;
-    message.runAsUsername = object.runAsUsername ?? '';
+    message.namespaceOptions = (object.namespaceOptions !== undefined && object.namespaceOptions !== null)
+      ? NamespaceOption.fromPartial(object.namespaceOptions)
+      : undefined;
+    message.selinuxOptions = (object.selinuxOptions !== undefined && object.selinuxOptions !== null)
+      ? SELinuxOption.fromPartial(object.selinuxOptions)
+      : undefined;
+    message.runAsUser = (object.runAsUser !== undefined && object.runAsUser !== null)
+      ? Int64Value.fromPartial(object.runAsUser)
+      : undefined;
+    message.runAsGroup = (object.runAsGroup !== undefined && object.runAsGroup !== null)
+      ? Int64Value.fromPartial(object.runAsGroup)
+      : undefined;
+    message.runAsUsername = object.runAsUsername ?? "";
     message.readonlyRootfs = object.readonlyRootfs ?? false;
     message.supplementalGroups = object.supplementalGroups?.map((e) => BigInt(e)) || [];
     message.supplementalGroupsPolicy = object.supplementalGroupsPolicy ?? 0;
     message.noNewPrivs = object.noNewPrivs ?? false;
     message.maskedPaths = object.maskedPaths?.map((e) => e) || [];
     message.readonlyPaths = object.readonlyPaths?.map((e) => e) || [];
-    message.seccomp =
-      object.seccomp !== undefined && object.seccomp !== null
-        ? SecurityProfile.fromPartial(object.seccomp)
-        : undefined;
-    message.apparmor =
-      object.apparmor !== undefined && object.apparmor !== null
-        ? SecurityProfile.fromPartial(object.apparmor)
-        : undefined;
-    message.apparmorProfile = object.apparmorProfile ?? '';
-    message.seccompProfilePath = object.seccompProfilePath ?? '';
+    message.seccomp = (object.seccomp !== undefined && object.seccomp !== null)
+      ? SecurityProfile.fromPartial(object.seccomp)
+      : undefined;
+    message.apparmor = (object.apparmor !== undefined && object.apparmor !== null)
+      ? SecurityProfile.fromPartial(object.apparmor)
+      : undefined;
+    message.apparmorProfile = object.apparmorProfile ?? "";
+    message.seccompProfilePath = object.seccompProfilePath ?? "";
     return message;
   },
 };
@@ -7475,13 +7408,13 @@ export const LinuxContainerUser: MessageFns<LinuxContainerUser> = {
   encode(message: LinuxContainerUser, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.uid !== 0n) {
       if (BigInt.asIntN(64, message.uid) !== message.uid) {
-        throw new globalThis.Error('value provided for field message.uid of type int64 too large');
+        throw new globalThis.Error("value provided for field message.uid of type int64 too large");
       }
       writer.uint32(8).int64(message.uid);
     }
     if (message.gid !== 0n) {
       if (BigInt.asIntN(64, message.gid) !== message.gid) {
-        throw new globalThis.Error('value provided for field message.gid of type int64 too large');
+        throw new globalThis.Error("value provided for field message.gid of type int64 too large");
       }
       writer.uint32(16).int64(message.gid);
     }
@@ -7489,9 +7422,7 @@ export const LinuxContainerUser: MessageFns<LinuxContainerUser> = {
       writer.uint32(26).fork();
       for (const v of message.supplementalGroups) {
         if (BigInt.asIntN(64, v) !== v) {
-          throw new globalThis.Error(
-            'a value provided in array field supplementalGroups of type int64 is too large',
-          );
+          throw new globalThis.Error("a value provided in array field supplementalGroups of type int64 is too large");
         }
         writer.int64(v);
       }
@@ -7504,7 +7435,7 @@ export const LinuxContainerUser: MessageFns<LinuxContainerUser> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -7564,26 +7495,20 @@ export const LinuxContainerUser: MessageFns<LinuxContainerUser> = {
   },
   fromPartial(object: DeepPartial<LinuxContainerUser>): LinuxContainerUser {
     const message = createBaseLinuxContainerUser();
-    message.uid = object.uid !== undefined && object.uid !== null ? BigInt(object.uid) : 0n;
-    message.gid = object.gid !== undefined && object.gid !== null ? BigInt(object.gid) : 0n;
+    message.uid = (object.uid !== undefined && object.uid !== null) ? BigInt(object.uid) : 0n;
+    message.gid = (object.gid !== undefined && object.gid !== null) ? BigInt(object.gid) : 0n;
     message.supplementalGroups = object.supplementalGroups?.map((e) => BigInt(e)) || [];
     return message;
   },
 };
 
 function createBaseLinuxPodSandboxConfig(): LinuxPodSandboxConfig {
-  return {
-    cgroupParent: '',
-    securityContext: undefined,
-    sysctls: {},
-    overhead: undefined,
-    resources: undefined,
-  };
+  return { cgroupParent: "", securityContext: undefined, sysctls: {}, overhead: undefined, resources: undefined };
 }
 
 export const LinuxPodSandboxConfig: MessageFns<LinuxPodSandboxConfig> = {
   encode(message: LinuxPodSandboxConfig, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.cgroupParent !== '') {
+    if (message.cgroupParent !== "") {
       writer.uint32(10).string(message.cgroupParent);
     }
     if (message.securityContext !== undefined) {
@@ -7605,7 +7530,7 @@ export const LinuxPodSandboxConfig: MessageFns<LinuxPodSandboxConfig> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -7674,11 +7599,10 @@ export const LinuxPodSandboxConfig: MessageFns<LinuxPodSandboxConfig> = {
   },
   fromPartial(object: DeepPartial<LinuxPodSandboxConfig>): LinuxPodSandboxConfig {
     const message = createBaseLinuxPodSandboxConfig();
-    message.cgroupParent = object.cgroupParent ?? '';
-    message.securityContext =
-      object.securityContext !== undefined && object.securityContext !== null
-        ? LinuxSandboxSecurityContext.fromPartial(object.securityContext)
-        : undefined;
+    message.cgroupParent = object.cgroupParent ?? "";
+    message.securityContext = (object.securityContext !== undefined && object.securityContext !== null)
+      ? LinuxSandboxSecurityContext.fromPartial(object.securityContext)
+      : undefined;
     message.sysctls = (globalThis.Object.entries(object.sysctls ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
@@ -7688,31 +7612,26 @@ export const LinuxPodSandboxConfig: MessageFns<LinuxPodSandboxConfig> = {
       },
       {},
     );
-    message.overhead =
-      object.overhead !== undefined && object.overhead !== null
-        ? LinuxContainerResources.fromPartial(object.overhead)
-        : undefined;
-    message.resources =
-      object.resources !== undefined && object.resources !== null
-        ? LinuxContainerResources.fromPartial(object.resources)
-        : undefined;
+    message.overhead = (object.overhead !== undefined && object.overhead !== null)
+      ? LinuxContainerResources.fromPartial(object.overhead)
+      : undefined;
+    message.resources = (object.resources !== undefined && object.resources !== null)
+      ? LinuxContainerResources.fromPartial(object.resources)
+      : undefined;
     return message;
   },
 };
 
 function createBaseLinuxPodSandboxConfig_SysctlsEntry(): LinuxPodSandboxConfig_SysctlsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const LinuxPodSandboxConfig_SysctlsEntry: MessageFns<LinuxPodSandboxConfig_SysctlsEntry> = {
-  encode(
-    message: LinuxPodSandboxConfig_SysctlsEntry,
-    writer: BinaryWriter = new BinaryWriter(),
-  ): BinaryWriter {
-    if (message.key !== '') {
+  encode(message: LinuxPodSandboxConfig_SysctlsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -7722,7 +7641,7 @@ export const LinuxPodSandboxConfig_SysctlsEntry: MessageFns<LinuxPodSandboxConfi
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -7764,21 +7683,14 @@ export const LinuxPodSandboxConfig_SysctlsEntry: MessageFns<LinuxPodSandboxConfi
   },
   fromPartial(object: DeepPartial<LinuxPodSandboxConfig_SysctlsEntry>): LinuxPodSandboxConfig_SysctlsEntry {
     const message = createBaseLinuxPodSandboxConfig_SysctlsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBaseLinuxPodSandboxStats(): LinuxPodSandboxStats {
-  return {
-    cpu: undefined,
-    memory: undefined,
-    network: undefined,
-    process: undefined,
-    containers: [],
-    io: undefined,
-  };
+  return { cpu: undefined, memory: undefined, network: undefined, process: undefined, containers: [], io: undefined };
 }
 
 export const LinuxPodSandboxStats: MessageFns<LinuxPodSandboxStats> = {
@@ -7808,7 +7720,7 @@ export const LinuxPodSandboxStats: MessageFns<LinuxPodSandboxStats> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -7882,22 +7794,18 @@ export const LinuxPodSandboxStats: MessageFns<LinuxPodSandboxStats> = {
   },
   fromPartial(object: DeepPartial<LinuxPodSandboxStats>): LinuxPodSandboxStats {
     const message = createBaseLinuxPodSandboxStats();
-    message.cpu =
-      object.cpu !== undefined && object.cpu !== null ? CpuUsage.fromPartial(object.cpu) : undefined;
-    message.memory =
-      object.memory !== undefined && object.memory !== null
-        ? MemoryUsage.fromPartial(object.memory)
-        : undefined;
-    message.network =
-      object.network !== undefined && object.network !== null
-        ? NetworkUsage.fromPartial(object.network)
-        : undefined;
-    message.process =
-      object.process !== undefined && object.process !== null
-        ? ProcessUsage.fromPartial(object.process)
-        : undefined;
+    message.cpu = (object.cpu !== undefined && object.cpu !== null) ? CpuUsage.fromPartial(object.cpu) : undefined;
+    message.memory = (object.memory !== undefined && object.memory !== null)
+      ? MemoryUsage.fromPartial(object.memory)
+      : undefined;
+    message.network = (object.network !== undefined && object.network !== null)
+      ? NetworkUsage.fromPartial(object.network)
+      : undefined;
+    message.process = (object.process !== undefined && object.process !== null)
+      ? ProcessUsage.fromPartial(object.process)
+      : undefined;
     message.containers = object.containers?.map((e) => ContainerStats.fromPartial(e)) || [];
-    message.io = object.io !== undefined && object.io !== null ? IoUsage.fromPartial(object.io) : undefined;
+    message.io = (object.io !== undefined && object.io !== null) ? IoUsage.fromPartial(object.io) : undefined;
     return message;
   },
 };
@@ -7918,7 +7826,7 @@ export const LinuxPodSandboxStatus: MessageFns<LinuxPodSandboxStatus> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -7952,10 +7860,9 @@ export const LinuxPodSandboxStatus: MessageFns<LinuxPodSandboxStatus> = {
   },
   fromPartial(object: DeepPartial<LinuxPodSandboxStatus>): LinuxPodSandboxStatus {
     const message = createBaseLinuxPodSandboxStatus();
-    message.namespaces =
-      object.namespaces !== undefined && object.namespaces !== null
-        ? Namespace.fromPartial(object.namespaces)
-        : undefined;
+    message.namespaces = (object.namespaces !== undefined && object.namespaces !== null)
+      ? Namespace.fromPartial(object.namespaces)
+      : undefined;
     return message;
   },
 };
@@ -7976,7 +7883,7 @@ export const LinuxRuntimeConfiguration: MessageFns<LinuxRuntimeConfiguration> = 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -8027,7 +7934,7 @@ function createBaseLinuxSandboxSecurityContext(): LinuxSandboxSecurityContext {
     privileged: false,
     seccomp: undefined,
     apparmor: undefined,
-    seccompProfilePath: '',
+    seccompProfilePath: "",
   };
 }
 
@@ -8052,9 +7959,7 @@ export const LinuxSandboxSecurityContext: MessageFns<LinuxSandboxSecurityContext
       writer.uint32(42).fork();
       for (const v of message.supplementalGroups) {
         if (BigInt.asIntN(64, v) !== v) {
-          throw new globalThis.Error(
-            'a value provided in array field supplementalGroups of type int64 is too large',
-          );
+          throw new globalThis.Error("a value provided in array field supplementalGroups of type int64 is too large");
         }
         writer.int64(v);
       }
@@ -8072,7 +7977,7 @@ export const LinuxSandboxSecurityContext: MessageFns<LinuxSandboxSecurityContext
     if (message.apparmor !== undefined) {
       SecurityProfile.encode(message.apparmor, writer.uint32(82).fork()).join();
     }
-    if (message.seccompProfilePath !== '') {
+    if (message.seccompProfilePath !== "") {
       writer.uint32(58).string(message.seccompProfilePath);
     }
     return writer;
@@ -8082,7 +7987,7 @@ export const LinuxSandboxSecurityContext: MessageFns<LinuxSandboxSecurityContext
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -8206,35 +8111,29 @@ export const LinuxSandboxSecurityContext: MessageFns<LinuxSandboxSecurityContext
   },
   fromPartial(object: DeepPartial<LinuxSandboxSecurityContext>): LinuxSandboxSecurityContext {
     const message = createBaseLinuxSandboxSecurityContext();
-    message.namespaceOptions =
-      object.namespaceOptions !== undefined && object.namespaceOptions !== null
-        ? NamespaceOption.fromPartial(object.namespaceOptions)
-        : undefined;
-    message.selinuxOptions =
-      object.selinuxOptions !== undefined && object.selinuxOptions !== null
-        ? SELinuxOption.fromPartial(object.selinuxOptions)
-        : undefined;
-    message.runAsUser =
-      object.runAsUser !== undefined && object.runAsUser !== null
-        ? Int64Value.fromPartial(object.runAsUser)
-        : undefined;
-    message.runAsGroup =
-      object.runAsGroup !== undefined && object.runAsGroup !== null
-        ? Int64Value.fromPartial(object.runAsGroup)
-        : undefined;
+    message.namespaceOptions = (object.namespaceOptions !== undefined && object.namespaceOptions !== null)
+      ? NamespaceOption.fromPartial(object.namespaceOptions)
+      : undefined;
+    message.selinuxOptions = (object.selinuxOptions !== undefined && object.selinuxOptions !== null)
+      ? SELinuxOption.fromPartial(object.selinuxOptions)
+      : undefined;
+    message.runAsUser = (object.runAsUser !== undefined && object.runAsUser !== null)
+      ? Int64Value.fromPartial(object.runAsUser)
+      : undefined;
+    message.runAsGroup = (object.runAsGroup !== undefined && object.runAsGroup !== null)
+      ? Int64Value.fromPartial(object.runAsGroup)
+      : undefined;
     message.readonlyRootfs = object.readonlyRootfs ?? false;
     message.supplementalGroups = object.supplementalGroups?.map((e) => BigInt(e)) || [];
     message.supplementalGroupsPolicy = object.supplementalGroupsPolicy ?? 0;
     message.privileged = object.privileged ?? false;
-    message.seccomp =
-      object.seccomp !== undefined && object.seccomp !== null
-        ? SecurityProfile.fromPartial(object.seccomp)
-        : undefined;
-    message.apparmor =
-      object.apparmor !== undefined && object.apparmor !== null
-        ? SecurityProfile.fromPartial(object.apparmor)
-        : undefined;
-    message.seccompProfilePath = object.seccompProfilePath ?? '';
+    message.seccomp = (object.seccomp !== undefined && object.seccomp !== null)
+      ? SecurityProfile.fromPartial(object.seccomp)
+      : undefined;
+    message.apparmor = (object.apparmor !== undefined && object.apparmor !== null)
+      ? SecurityProfile.fromPartial(object.apparmor)
+      : undefined;
+    message.seccompProfilePath = object.seccompProfilePath ?? "";
     return message;
   },
 };
@@ -8255,7 +8154,7 @@ export const ListContainerStatsRequest: MessageFns<ListContainerStatsRequest> = 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -8289,10 +8188,9 @@ export const ListContainerStatsRequest: MessageFns<ListContainerStatsRequest> = 
   },
   fromPartial(object: DeepPartial<ListContainerStatsRequest>): ListContainerStatsRequest {
     const message = createBaseListContainerStatsRequest();
-    message.filter =
-      object.filter !== undefined && object.filter !== null
-        ? ContainerStatsFilter.fromPartial(object.filter)
-        : undefined;
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? ContainerStatsFilter.fromPartial(object.filter)
+      : undefined;
     return message;
   },
 };
@@ -8313,7 +8211,7 @@ export const ListContainerStatsResponse: MessageFns<ListContainerStatsResponse> 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -8368,7 +8266,7 @@ export const ListContainersRequest: MessageFns<ListContainersRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -8402,10 +8300,9 @@ export const ListContainersRequest: MessageFns<ListContainersRequest> = {
   },
   fromPartial(object: DeepPartial<ListContainersRequest>): ListContainersRequest {
     const message = createBaseListContainersRequest();
-    message.filter =
-      object.filter !== undefined && object.filter !== null
-        ? ContainerFilter.fromPartial(object.filter)
-        : undefined;
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? ContainerFilter.fromPartial(object.filter)
+      : undefined;
     return message;
   },
 };
@@ -8426,7 +8323,7 @@ export const ListContainersResponse: MessageFns<ListContainersResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -8481,7 +8378,7 @@ export const ListImagesRequest: MessageFns<ListImagesRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -8515,10 +8412,9 @@ export const ListImagesRequest: MessageFns<ListImagesRequest> = {
   },
   fromPartial(object: DeepPartial<ListImagesRequest>): ListImagesRequest {
     const message = createBaseListImagesRequest();
-    message.filter =
-      object.filter !== undefined && object.filter !== null
-        ? ImageFilter.fromPartial(object.filter)
-        : undefined;
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? ImageFilter.fromPartial(object.filter)
+      : undefined;
     return message;
   },
 };
@@ -8539,7 +8435,7 @@ export const ListImagesResponse: MessageFns<ListImagesResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -8591,7 +8487,7 @@ export const ListMetricDescriptorsRequest: MessageFns<ListMetricDescriptorsReque
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -8637,7 +8533,7 @@ export const ListMetricDescriptorsResponse: MessageFns<ListMetricDescriptorsResp
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -8689,7 +8585,7 @@ export const ListPodSandboxMetricsRequest: MessageFns<ListPodSandboxMetricsReque
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -8735,7 +8631,7 @@ export const ListPodSandboxMetricsResponse: MessageFns<ListPodSandboxMetricsResp
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -8790,7 +8686,7 @@ export const ListPodSandboxRequest: MessageFns<ListPodSandboxRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -8824,10 +8720,9 @@ export const ListPodSandboxRequest: MessageFns<ListPodSandboxRequest> = {
   },
   fromPartial(object: DeepPartial<ListPodSandboxRequest>): ListPodSandboxRequest {
     const message = createBaseListPodSandboxRequest();
-    message.filter =
-      object.filter !== undefined && object.filter !== null
-        ? PodSandboxFilter.fromPartial(object.filter)
-        : undefined;
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? PodSandboxFilter.fromPartial(object.filter)
+      : undefined;
     return message;
   },
 };
@@ -8848,7 +8743,7 @@ export const ListPodSandboxResponse: MessageFns<ListPodSandboxResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -8903,7 +8798,7 @@ export const ListPodSandboxStatsRequest: MessageFns<ListPodSandboxStatsRequest> 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -8937,10 +8832,9 @@ export const ListPodSandboxStatsRequest: MessageFns<ListPodSandboxStatsRequest> 
   },
   fromPartial(object: DeepPartial<ListPodSandboxStatsRequest>): ListPodSandboxStatsRequest {
     const message = createBaseListPodSandboxStatsRequest();
-    message.filter =
-      object.filter !== undefined && object.filter !== null
-        ? PodSandboxStatsFilter.fromPartial(object.filter)
-        : undefined;
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? PodSandboxStatsFilter.fromPartial(object.filter)
+      : undefined;
     return message;
   },
 };
@@ -8961,7 +8855,7 @@ export const ListPodSandboxStatsResponse: MessageFns<ListPodSandboxStatsResponse
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -9017,7 +8911,7 @@ export const MemoryUsage: MessageFns<MemoryUsage> = {
   encode(message: MemoryUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.timestamp !== 0n) {
       if (BigInt.asIntN(64, message.timestamp) !== message.timestamp) {
-        throw new globalThis.Error('value provided for field message.timestamp of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timestamp of type int64 too large");
       }
       writer.uint32(8).int64(message.timestamp);
     }
@@ -9049,7 +8943,7 @@ export const MemoryUsage: MessageFns<MemoryUsage> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -9139,50 +9033,42 @@ export const MemoryUsage: MessageFns<MemoryUsage> = {
   },
   fromPartial(object: DeepPartial<MemoryUsage>): MemoryUsage {
     const message = createBaseMemoryUsage();
-    message.timestamp =
-      object.timestamp !== undefined && object.timestamp !== null ? BigInt(object.timestamp) : 0n;
-    message.workingSetBytes =
-      object.workingSetBytes !== undefined && object.workingSetBytes !== null
-        ? UInt64Value.fromPartial(object.workingSetBytes)
-        : undefined;
-    message.availableBytes =
-      object.availableBytes !== undefined && object.availableBytes !== null
-        ? UInt64Value.fromPartial(object.availableBytes)
-        : undefined;
-    message.usageBytes =
-      object.usageBytes !== undefined && object.usageBytes !== null
-        ? UInt64Value.fromPartial(object.usageBytes)
-        : undefined;
-    message.rssBytes =
-      object.rssBytes !== undefined && object.rssBytes !== null
-        ? UInt64Value.fromPartial(object.rssBytes)
-        : undefined;
-    message.pageFaults =
-      object.pageFaults !== undefined && object.pageFaults !== null
-        ? UInt64Value.fromPartial(object.pageFaults)
-        : undefined;
-    message.majorPageFaults =
-      object.majorPageFaults !== undefined && object.majorPageFaults !== null
-        ? UInt64Value.fromPartial(object.majorPageFaults)
-        : undefined;
-    message.psi =
-      object.psi !== undefined && object.psi !== null ? PsiStats.fromPartial(object.psi) : undefined;
+    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null) ? BigInt(object.timestamp) : 0n;
+    message.workingSetBytes = (object.workingSetBytes !== undefined && object.workingSetBytes !== null)
+      ? UInt64Value.fromPartial(object.workingSetBytes)
+      : undefined;
+    message.availableBytes = (object.availableBytes !== undefined && object.availableBytes !== null)
+      ? UInt64Value.fromPartial(object.availableBytes)
+      : undefined;
+    message.usageBytes = (object.usageBytes !== undefined && object.usageBytes !== null)
+      ? UInt64Value.fromPartial(object.usageBytes)
+      : undefined;
+    message.rssBytes = (object.rssBytes !== undefined && object.rssBytes !== null)
+      ? UInt64Value.fromPartial(object.rssBytes)
+      : undefined;
+    message.pageFaults = (object.pageFaults !== undefined && object.pageFaults !== null)
+      ? UInt64Value.fromPartial(object.pageFaults)
+      : undefined;
+    message.majorPageFaults = (object.majorPageFaults !== undefined && object.majorPageFaults !== null)
+      ? UInt64Value.fromPartial(object.majorPageFaults)
+      : undefined;
+    message.psi = (object.psi !== undefined && object.psi !== null) ? PsiStats.fromPartial(object.psi) : undefined;
     return message;
   },
 };
 
 function createBaseMetric(): Metric {
-  return { name: '', timestamp: 0n, metricType: 0, labelValues: [], value: undefined };
+  return { name: "", timestamp: 0n, metricType: 0, labelValues: [], value: undefined };
 }
 
 export const Metric: MessageFns<Metric> = {
   encode(message: Metric, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(10).string(message.name);
     }
     if (message.timestamp !== 0n) {
       if (BigInt.asIntN(64, message.timestamp) !== message.timestamp) {
-        throw new globalThis.Error('value provided for field message.timestamp of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timestamp of type int64 too large");
       }
       writer.uint32(16).int64(message.timestamp);
     }
@@ -9202,7 +9088,7 @@ export const Metric: MessageFns<Metric> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -9268,27 +9154,27 @@ export const Metric: MessageFns<Metric> = {
   },
   fromPartial(object: DeepPartial<Metric>): Metric {
     const message = createBaseMetric();
-    message.name = object.name ?? '';
-    message.timestamp =
-      object.timestamp !== undefined && object.timestamp !== null ? BigInt(object.timestamp) : 0n;
+    message.name = object.name ?? "";
+    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null) ? BigInt(object.timestamp) : 0n;
     message.metricType = object.metricType ?? 0;
     message.labelValues = object.labelValues?.map((e) => e) || [];
-    message.value =
-      object.value !== undefined && object.value !== null ? UInt64Value.fromPartial(object.value) : undefined;
+    message.value = (object.value !== undefined && object.value !== null)
+      ? UInt64Value.fromPartial(object.value)
+      : undefined;
     return message;
   },
 };
 
 function createBaseMetricDescriptor(): MetricDescriptor {
-  return { name: '', help: '', labelKeys: [] };
+  return { name: "", help: "", labelKeys: [] };
 }
 
 export const MetricDescriptor: MessageFns<MetricDescriptor> = {
   encode(message: MetricDescriptor, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(10).string(message.name);
     }
-    if (message.help !== '') {
+    if (message.help !== "") {
       writer.uint32(18).string(message.help);
     }
     for (const v of message.labelKeys) {
@@ -9301,7 +9187,7 @@ export const MetricDescriptor: MessageFns<MetricDescriptor> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -9351,8 +9237,8 @@ export const MetricDescriptor: MessageFns<MetricDescriptor> = {
   },
   fromPartial(object: DeepPartial<MetricDescriptor>): MetricDescriptor {
     const message = createBaseMetricDescriptor();
-    message.name = object.name ?? '';
-    message.help = object.help ?? '';
+    message.name = object.name ?? "";
+    message.help = object.help ?? "";
     message.labelKeys = object.labelKeys?.map((e) => e) || [];
     return message;
   },
@@ -9360,8 +9246,8 @@ export const MetricDescriptor: MessageFns<MetricDescriptor> = {
 
 function createBaseMount(): Mount {
   return {
-    containerPath: '',
-    hostPath: '',
+    containerPath: "",
+    hostPath: "",
     readonly: false,
     selinuxRelabel: false,
     propagation: 0,
@@ -9369,17 +9255,17 @@ function createBaseMount(): Mount {
     gidMappings: [],
     recursiveReadOnly: false,
     image: undefined,
-    imageSubPath: '',
+    imageSubPath: "",
     mountOptions: [],
   };
 }
 
 export const Mount: MessageFns<Mount> = {
   encode(message: Mount, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerPath !== '') {
+    if (message.containerPath !== "") {
       writer.uint32(10).string(message.containerPath);
     }
-    if (message.hostPath !== '') {
+    if (message.hostPath !== "") {
       writer.uint32(18).string(message.hostPath);
     }
     if (message.readonly !== false) {
@@ -9403,7 +9289,7 @@ export const Mount: MessageFns<Mount> = {
     if (message.image !== undefined) {
       ImageSpec.encode(message.image, writer.uint32(74).fork()).join();
     }
-    if (message.imageSubPath !== '') {
+    if (message.imageSubPath !== "") {
       writer.uint32(82).string(message.imageSubPath);
     }
     for (const v of message.mountOptions) {
@@ -9416,7 +9302,7 @@ export const Mount: MessageFns<Mount> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -9530,17 +9416,18 @@ export const Mount: MessageFns<Mount> = {
   },
   fromPartial(object: DeepPartial<Mount>): Mount {
     const message = createBaseMount();
-    message.containerPath = object.containerPath ?? '';
-    message.hostPath = object.hostPath ?? '';
+    message.containerPath = object.containerPath ?? "";
+    message.hostPath = object.hostPath ?? "";
     message.readonly = object.readonly ?? false;
     message.selinuxRelabel = object.selinuxRelabel ?? false;
     message.propagation = object.propagation ?? 0;
     message.uidMappings = object.uidMappings?.map((e) => IDMapping.fromPartial(e)) || [];
     message.gidMappings = object.gidMappings?.map((e) => IDMapping.fromPartial(e)) || [];
     message.recursiveReadOnly = object.recursiveReadOnly ?? false;
-    message.image =
-      object.image !== undefined && object.image !== null ? ImageSpec.fromPartial(object.image) : undefined;
-    message.imageSubPath = object.imageSubPath ?? '';
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageSpec.fromPartial(object.image)
+      : undefined;
+    message.imageSubPath = object.imageSubPath ?? "";
     message.mountOptions = object.mountOptions?.map((e) => e) || [];
     return message;
   },
@@ -9562,7 +9449,7 @@ export const Namespace: MessageFns<Namespace> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -9596,16 +9483,15 @@ export const Namespace: MessageFns<Namespace> = {
   },
   fromPartial(object: DeepPartial<Namespace>): Namespace {
     const message = createBaseNamespace();
-    message.options =
-      object.options !== undefined && object.options !== null
-        ? NamespaceOption.fromPartial(object.options)
-        : undefined;
+    message.options = (object.options !== undefined && object.options !== null)
+      ? NamespaceOption.fromPartial(object.options)
+      : undefined;
     return message;
   },
 };
 
 function createBaseNamespaceOption(): NamespaceOption {
-  return { network: 0, pid: 0, ipc: 0, targetId: '', usernsOptions: undefined };
+  return { network: 0, pid: 0, ipc: 0, targetId: "", usernsOptions: undefined };
 }
 
 export const NamespaceOption: MessageFns<NamespaceOption> = {
@@ -9619,7 +9505,7 @@ export const NamespaceOption: MessageFns<NamespaceOption> = {
     if (message.ipc !== 0) {
       writer.uint32(24).int32(message.ipc);
     }
-    if (message.targetId !== '') {
+    if (message.targetId !== "") {
       writer.uint32(34).string(message.targetId);
     }
     if (message.usernsOptions !== undefined) {
@@ -9632,7 +9518,7 @@ export const NamespaceOption: MessageFns<NamespaceOption> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -9701,22 +9587,21 @@ export const NamespaceOption: MessageFns<NamespaceOption> = {
     message.network = object.network ?? 0;
     message.pid = object.pid ?? 0;
     message.ipc = object.ipc ?? 0;
-    message.targetId = object.targetId ?? '';
-    message.usernsOptions =
-      object.usernsOptions !== undefined && object.usernsOptions !== null
-        ? UserNamespace.fromPartial(object.usernsOptions)
-        : undefined;
+    message.targetId = object.targetId ?? "";
+    message.usernsOptions = (object.usernsOptions !== undefined && object.usernsOptions !== null)
+      ? UserNamespace.fromPartial(object.usernsOptions)
+      : undefined;
     return message;
   },
 };
 
 function createBaseNetworkConfig(): NetworkConfig {
-  return { podCidr: '' };
+  return { podCidr: "" };
 }
 
 export const NetworkConfig: MessageFns<NetworkConfig> = {
   encode(message: NetworkConfig, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.podCidr !== '') {
+    if (message.podCidr !== "") {
       writer.uint32(10).string(message.podCidr);
     }
     return writer;
@@ -9726,7 +9611,7 @@ export const NetworkConfig: MessageFns<NetworkConfig> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -9760,18 +9645,18 @@ export const NetworkConfig: MessageFns<NetworkConfig> = {
   },
   fromPartial(object: DeepPartial<NetworkConfig>): NetworkConfig {
     const message = createBaseNetworkConfig();
-    message.podCidr = object.podCidr ?? '';
+    message.podCidr = object.podCidr ?? "";
     return message;
   },
 };
 
 function createBaseNetworkInterfaceUsage(): NetworkInterfaceUsage {
-  return { name: '', rxBytes: undefined, rxErrors: undefined, txBytes: undefined, txErrors: undefined };
+  return { name: "", rxBytes: undefined, rxErrors: undefined, txBytes: undefined, txErrors: undefined };
 }
 
 export const NetworkInterfaceUsage: MessageFns<NetworkInterfaceUsage> = {
   encode(message: NetworkInterfaceUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(10).string(message.name);
     }
     if (message.rxBytes !== undefined) {
@@ -9793,7 +9678,7 @@ export const NetworkInterfaceUsage: MessageFns<NetworkInterfaceUsage> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -9859,23 +9744,19 @@ export const NetworkInterfaceUsage: MessageFns<NetworkInterfaceUsage> = {
   },
   fromPartial(object: DeepPartial<NetworkInterfaceUsage>): NetworkInterfaceUsage {
     const message = createBaseNetworkInterfaceUsage();
-    message.name = object.name ?? '';
-    message.rxBytes =
-      object.rxBytes !== undefined && object.rxBytes !== null
-        ? UInt64Value.fromPartial(object.rxBytes)
-        : undefined;
-    message.rxErrors =
-      object.rxErrors !== undefined && object.rxErrors !== null
-        ? UInt64Value.fromPartial(object.rxErrors)
-        : undefined;
-    message.txBytes =
-      object.txBytes !== undefined && object.txBytes !== null
-        ? UInt64Value.fromPartial(object.txBytes)
-        : undefined;
-    message.txErrors =
-      object.txErrors !== undefined && object.txErrors !== null
-        ? UInt64Value.fromPartial(object.txErrors)
-        : undefined;
+    message.name = object.name ?? "";
+    message.rxBytes = (object.rxBytes !== undefined && object.rxBytes !== null)
+      ? UInt64Value.fromPartial(object.rxBytes)
+      : undefined;
+    message.rxErrors = (object.rxErrors !== undefined && object.rxErrors !== null)
+      ? UInt64Value.fromPartial(object.rxErrors)
+      : undefined;
+    message.txBytes = (object.txBytes !== undefined && object.txBytes !== null)
+      ? UInt64Value.fromPartial(object.txBytes)
+      : undefined;
+    message.txErrors = (object.txErrors !== undefined && object.txErrors !== null)
+      ? UInt64Value.fromPartial(object.txErrors)
+      : undefined;
     return message;
   },
 };
@@ -9888,7 +9769,7 @@ export const NetworkUsage: MessageFns<NetworkUsage> = {
   encode(message: NetworkUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.timestamp !== 0n) {
       if (BigInt.asIntN(64, message.timestamp) !== message.timestamp) {
-        throw new globalThis.Error('value provided for field message.timestamp of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timestamp of type int64 too large");
       }
       writer.uint32(8).int64(message.timestamp);
     }
@@ -9905,7 +9786,7 @@ export const NetworkUsage: MessageFns<NetworkUsage> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -9955,24 +9836,22 @@ export const NetworkUsage: MessageFns<NetworkUsage> = {
   },
   fromPartial(object: DeepPartial<NetworkUsage>): NetworkUsage {
     const message = createBaseNetworkUsage();
-    message.timestamp =
-      object.timestamp !== undefined && object.timestamp !== null ? BigInt(object.timestamp) : 0n;
-    message.defaultInterface =
-      object.defaultInterface !== undefined && object.defaultInterface !== null
-        ? NetworkInterfaceUsage.fromPartial(object.defaultInterface)
-        : undefined;
+    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null) ? BigInt(object.timestamp) : 0n;
+    message.defaultInterface = (object.defaultInterface !== undefined && object.defaultInterface !== null)
+      ? NetworkInterfaceUsage.fromPartial(object.defaultInterface)
+      : undefined;
     message.interfaces = object.interfaces?.map((e) => NetworkInterfaceUsage.fromPartial(e)) || [];
     return message;
   },
 };
 
 function createBasePodIP(): PodIP {
-  return { ip: '' };
+  return { ip: "" };
 }
 
 export const PodIP: MessageFns<PodIP> = {
   encode(message: PodIP, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.ip !== '') {
+    if (message.ip !== "") {
       writer.uint32(10).string(message.ip);
     }
     return writer;
@@ -9982,7 +9861,7 @@ export const PodIP: MessageFns<PodIP> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -10016,26 +9895,18 @@ export const PodIP: MessageFns<PodIP> = {
   },
   fromPartial(object: DeepPartial<PodIP>): PodIP {
     const message = createBasePodIP();
-    message.ip = object.ip ?? '';
+    message.ip = object.ip ?? "";
     return message;
   },
 };
 
 function createBasePodSandbox(): PodSandbox {
-  return {
-    id: '',
-    metadata: undefined,
-    state: 0,
-    createdAt: 0n,
-    labels: {},
-    annotations: {},
-    runtimeHandler: '',
-  };
+  return { id: "", metadata: undefined, state: 0, createdAt: 0n, labels: {}, annotations: {}, runtimeHandler: "" };
 }
 
 export const PodSandbox: MessageFns<PodSandbox> = {
   encode(message: PodSandbox, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
     if (message.metadata !== undefined) {
@@ -10046,7 +9917,7 @@ export const PodSandbox: MessageFns<PodSandbox> = {
     }
     if (message.createdAt !== 0n) {
       if (BigInt.asIntN(64, message.createdAt) !== message.createdAt) {
-        throw new globalThis.Error('value provided for field message.createdAt of type int64 too large');
+        throw new globalThis.Error("value provided for field message.createdAt of type int64 too large");
       }
       writer.uint32(32).int64(message.createdAt);
     }
@@ -10056,7 +9927,7 @@ export const PodSandbox: MessageFns<PodSandbox> = {
     globalThis.Object.entries(message.annotations).forEach(([key, value]: [string, string]) => {
       PodSandbox_AnnotationsEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
     });
-    if (message.runtimeHandler !== '') {
+    if (message.runtimeHandler !== "") {
       writer.uint32(58).string(message.runtimeHandler);
     }
     return writer;
@@ -10066,7 +9937,7 @@ export const PodSandbox: MessageFns<PodSandbox> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -10154,14 +10025,12 @@ export const PodSandbox: MessageFns<PodSandbox> = {
   },
   fromPartial(object: DeepPartial<PodSandbox>): PodSandbox {
     const message = createBasePodSandbox();
-    message.id = object.id ?? '';
-    message.metadata =
-      object.metadata !== undefined && object.metadata !== null
-        ? PodSandboxMetadata.fromPartial(object.metadata)
-        : undefined;
+    message.id = object.id ?? "";
+    message.metadata = (object.metadata !== undefined && object.metadata !== null)
+      ? PodSandboxMetadata.fromPartial(object.metadata)
+      : undefined;
     message.state = object.state ?? 0;
-    message.createdAt =
-      object.createdAt !== undefined && object.createdAt !== null ? BigInt(object.createdAt) : 0n;
+    message.createdAt = (object.createdAt !== undefined && object.createdAt !== null) ? BigInt(object.createdAt) : 0n;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
@@ -10180,21 +10049,21 @@ export const PodSandbox: MessageFns<PodSandbox> = {
       },
       {},
     );
-    message.runtimeHandler = object.runtimeHandler ?? '';
+    message.runtimeHandler = object.runtimeHandler ?? "";
     return message;
   },
 };
 
 function createBasePodSandbox_LabelsEntry(): PodSandbox_LabelsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const PodSandbox_LabelsEntry: MessageFns<PodSandbox_LabelsEntry> = {
   encode(message: PodSandbox_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -10204,7 +10073,7 @@ export const PodSandbox_LabelsEntry: MessageFns<PodSandbox_LabelsEntry> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -10246,22 +10115,22 @@ export const PodSandbox_LabelsEntry: MessageFns<PodSandbox_LabelsEntry> = {
   },
   fromPartial(object: DeepPartial<PodSandbox_LabelsEntry>): PodSandbox_LabelsEntry {
     const message = createBasePodSandbox_LabelsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBasePodSandbox_AnnotationsEntry(): PodSandbox_AnnotationsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const PodSandbox_AnnotationsEntry: MessageFns<PodSandbox_AnnotationsEntry> = {
   encode(message: PodSandbox_AnnotationsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -10271,7 +10140,7 @@ export const PodSandbox_AnnotationsEntry: MessageFns<PodSandbox_AnnotationsEntry
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -10313,19 +10182,19 @@ export const PodSandbox_AnnotationsEntry: MessageFns<PodSandbox_AnnotationsEntry
   },
   fromPartial(object: DeepPartial<PodSandbox_AnnotationsEntry>): PodSandbox_AnnotationsEntry {
     const message = createBasePodSandbox_AnnotationsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBasePodSandboxAttributes(): PodSandboxAttributes {
-  return { id: '', metadata: undefined, labels: {}, annotations: {} };
+  return { id: "", metadata: undefined, labels: {}, annotations: {} };
 }
 
 export const PodSandboxAttributes: MessageFns<PodSandboxAttributes> = {
   encode(message: PodSandboxAttributes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
     if (message.metadata !== undefined) {
@@ -10335,10 +10204,7 @@ export const PodSandboxAttributes: MessageFns<PodSandboxAttributes> = {
       PodSandboxAttributes_LabelsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
     });
     globalThis.Object.entries(message.annotations).forEach(([key, value]: [string, string]) => {
-      PodSandboxAttributes_AnnotationsEntry.encode(
-        { key: key as any, value },
-        writer.uint32(34).fork(),
-      ).join();
+      PodSandboxAttributes_AnnotationsEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
     });
     return writer;
   },
@@ -10347,7 +10213,7 @@ export const PodSandboxAttributes: MessageFns<PodSandboxAttributes> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -10411,11 +10277,10 @@ export const PodSandboxAttributes: MessageFns<PodSandboxAttributes> = {
   },
   fromPartial(object: DeepPartial<PodSandboxAttributes>): PodSandboxAttributes {
     const message = createBasePodSandboxAttributes();
-    message.id = object.id ?? '';
-    message.metadata =
-      object.metadata !== undefined && object.metadata !== null
-        ? PodSandboxMetadata.fromPartial(object.metadata)
-        : undefined;
+    message.id = object.id ?? "";
+    message.metadata = (object.metadata !== undefined && object.metadata !== null)
+      ? PodSandboxMetadata.fromPartial(object.metadata)
+      : undefined;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
@@ -10439,15 +10304,15 @@ export const PodSandboxAttributes: MessageFns<PodSandboxAttributes> = {
 };
 
 function createBasePodSandboxAttributes_LabelsEntry(): PodSandboxAttributes_LabelsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxAttributes_LabelsEntry: MessageFns<PodSandboxAttributes_LabelsEntry> = {
   encode(message: PodSandboxAttributes_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -10457,7 +10322,7 @@ export const PodSandboxAttributes_LabelsEntry: MessageFns<PodSandboxAttributes_L
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -10499,25 +10364,22 @@ export const PodSandboxAttributes_LabelsEntry: MessageFns<PodSandboxAttributes_L
   },
   fromPartial(object: DeepPartial<PodSandboxAttributes_LabelsEntry>): PodSandboxAttributes_LabelsEntry {
     const message = createBasePodSandboxAttributes_LabelsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBasePodSandboxAttributes_AnnotationsEntry(): PodSandboxAttributes_AnnotationsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxAttributes_AnnotationsEntry: MessageFns<PodSandboxAttributes_AnnotationsEntry> = {
-  encode(
-    message: PodSandboxAttributes_AnnotationsEntry,
-    writer: BinaryWriter = new BinaryWriter(),
-  ): BinaryWriter {
-    if (message.key !== '') {
+  encode(message: PodSandboxAttributes_AnnotationsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -10527,7 +10389,7 @@ export const PodSandboxAttributes_AnnotationsEntry: MessageFns<PodSandboxAttribu
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -10567,12 +10429,10 @@ export const PodSandboxAttributes_AnnotationsEntry: MessageFns<PodSandboxAttribu
   create(base?: DeepPartial<PodSandboxAttributes_AnnotationsEntry>): PodSandboxAttributes_AnnotationsEntry {
     return PodSandboxAttributes_AnnotationsEntry.fromPartial(base ?? {});
   },
-  fromPartial(
-    object: DeepPartial<PodSandboxAttributes_AnnotationsEntry>,
-  ): PodSandboxAttributes_AnnotationsEntry {
+  fromPartial(object: DeepPartial<PodSandboxAttributes_AnnotationsEntry>): PodSandboxAttributes_AnnotationsEntry {
     const message = createBasePodSandboxAttributes_AnnotationsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -10580,8 +10440,8 @@ export const PodSandboxAttributes_AnnotationsEntry: MessageFns<PodSandboxAttribu
 function createBasePodSandboxConfig(): PodSandboxConfig {
   return {
     metadata: undefined,
-    hostname: '',
-    logDirectory: '',
+    hostname: "",
+    logDirectory: "",
     dnsConfig: undefined,
     portMappings: [],
     labels: {},
@@ -10596,10 +10456,10 @@ export const PodSandboxConfig: MessageFns<PodSandboxConfig> = {
     if (message.metadata !== undefined) {
       PodSandboxMetadata.encode(message.metadata, writer.uint32(10).fork()).join();
     }
-    if (message.hostname !== '') {
+    if (message.hostname !== "") {
       writer.uint32(18).string(message.hostname);
     }
-    if (message.logDirectory !== '') {
+    if (message.logDirectory !== "") {
       writer.uint32(26).string(message.logDirectory);
     }
     if (message.dnsConfig !== undefined) {
@@ -10627,7 +10487,7 @@ export const PodSandboxConfig: MessageFns<PodSandboxConfig> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -10731,16 +10591,14 @@ export const PodSandboxConfig: MessageFns<PodSandboxConfig> = {
   },
   fromPartial(object: DeepPartial<PodSandboxConfig>): PodSandboxConfig {
     const message = createBasePodSandboxConfig();
-    message.metadata =
-      object.metadata !== undefined && object.metadata !== null
-        ? PodSandboxMetadata.fromPartial(object.metadata)
-        : undefined;
-    message.hostname = object.hostname ?? '';
-    message.logDirectory = object.logDirectory ?? '';
-    message.dnsConfig =
-      object.dnsConfig !== undefined && object.dnsConfig !== null
-        ? DNSConfig.fromPartial(object.dnsConfig)
-        : undefined;
+    message.metadata = (object.metadata !== undefined && object.metadata !== null)
+      ? PodSandboxMetadata.fromPartial(object.metadata)
+      : undefined;
+    message.hostname = object.hostname ?? "";
+    message.logDirectory = object.logDirectory ?? "";
+    message.dnsConfig = (object.dnsConfig !== undefined && object.dnsConfig !== null)
+      ? DNSConfig.fromPartial(object.dnsConfig)
+      : undefined;
     message.portMappings = object.portMappings?.map((e) => PortMapping.fromPartial(e)) || [];
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -10760,28 +10618,26 @@ export const PodSandboxConfig: MessageFns<PodSandboxConfig> = {
       },
       {},
     );
-    message.linux =
-      object.linux !== undefined && object.linux !== null
-        ? LinuxPodSandboxConfig.fromPartial(object.linux)
-        : undefined;
-    message.windows =
-      object.windows !== undefined && object.windows !== null
-        ? WindowsPodSandboxConfig.fromPartial(object.windows)
-        : undefined;
+    message.linux = (object.linux !== undefined && object.linux !== null)
+      ? LinuxPodSandboxConfig.fromPartial(object.linux)
+      : undefined;
+    message.windows = (object.windows !== undefined && object.windows !== null)
+      ? WindowsPodSandboxConfig.fromPartial(object.windows)
+      : undefined;
     return message;
   },
 };
 
 function createBasePodSandboxConfig_LabelsEntry(): PodSandboxConfig_LabelsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxConfig_LabelsEntry: MessageFns<PodSandboxConfig_LabelsEntry> = {
   encode(message: PodSandboxConfig_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -10791,7 +10647,7 @@ export const PodSandboxConfig_LabelsEntry: MessageFns<PodSandboxConfig_LabelsEnt
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -10833,25 +10689,22 @@ export const PodSandboxConfig_LabelsEntry: MessageFns<PodSandboxConfig_LabelsEnt
   },
   fromPartial(object: DeepPartial<PodSandboxConfig_LabelsEntry>): PodSandboxConfig_LabelsEntry {
     const message = createBasePodSandboxConfig_LabelsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBasePodSandboxConfig_AnnotationsEntry(): PodSandboxConfig_AnnotationsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxConfig_AnnotationsEntry: MessageFns<PodSandboxConfig_AnnotationsEntry> = {
-  encode(
-    message: PodSandboxConfig_AnnotationsEntry,
-    writer: BinaryWriter = new BinaryWriter(),
-  ): BinaryWriter {
-    if (message.key !== '') {
+  encode(message: PodSandboxConfig_AnnotationsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -10861,7 +10714,7 @@ export const PodSandboxConfig_AnnotationsEntry: MessageFns<PodSandboxConfig_Anno
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -10903,19 +10756,19 @@ export const PodSandboxConfig_AnnotationsEntry: MessageFns<PodSandboxConfig_Anno
   },
   fromPartial(object: DeepPartial<PodSandboxConfig_AnnotationsEntry>): PodSandboxConfig_AnnotationsEntry {
     const message = createBasePodSandboxConfig_AnnotationsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBasePodSandboxFilter(): PodSandboxFilter {
-  return { id: '', state: undefined, labelSelector: {} };
+  return { id: "", state: undefined, labelSelector: {} };
 }
 
 export const PodSandboxFilter: MessageFns<PodSandboxFilter> = {
   encode(message: PodSandboxFilter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
     if (message.state !== undefined) {
@@ -10931,7 +10784,7 @@ export const PodSandboxFilter: MessageFns<PodSandboxFilter> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -10984,36 +10837,33 @@ export const PodSandboxFilter: MessageFns<PodSandboxFilter> = {
   },
   fromPartial(object: DeepPartial<PodSandboxFilter>): PodSandboxFilter {
     const message = createBasePodSandboxFilter();
-    message.id = object.id ?? '';
-    message.state =
-      object.state !== undefined && object.state !== null
-        ? PodSandboxStateValue.fromPartial(object.state)
-        : undefined;
-    message.labelSelector = (
-      globalThis.Object.entries(object.labelSelector ?? {}) as [string, string][]
-    ).reduce((acc: { [key: string]: string }, [key, value]: [string, string]) => {
-      if (value !== undefined) {
-        acc[key] = globalThis.String(value);
-      }
-      return acc;
-    }, {});
+    message.id = object.id ?? "";
+    message.state = (object.state !== undefined && object.state !== null)
+      ? PodSandboxStateValue.fromPartial(object.state)
+      : undefined;
+    message.labelSelector = (globalThis.Object.entries(object.labelSelector ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
     return message;
   },
 };
 
 function createBasePodSandboxFilter_LabelSelectorEntry(): PodSandboxFilter_LabelSelectorEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxFilter_LabelSelectorEntry: MessageFns<PodSandboxFilter_LabelSelectorEntry> = {
-  encode(
-    message: PodSandboxFilter_LabelSelectorEntry,
-    writer: BinaryWriter = new BinaryWriter(),
-  ): BinaryWriter {
-    if (message.key !== '') {
+  encode(message: PodSandboxFilter_LabelSelectorEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -11023,7 +10873,7 @@ export const PodSandboxFilter_LabelSelectorEntry: MessageFns<PodSandboxFilter_La
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -11065,25 +10915,25 @@ export const PodSandboxFilter_LabelSelectorEntry: MessageFns<PodSandboxFilter_La
   },
   fromPartial(object: DeepPartial<PodSandboxFilter_LabelSelectorEntry>): PodSandboxFilter_LabelSelectorEntry {
     const message = createBasePodSandboxFilter_LabelSelectorEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBasePodSandboxMetadata(): PodSandboxMetadata {
-  return { name: '', uid: '', namespace: '', attempt: 0 };
+  return { name: "", uid: "", namespace: "", attempt: 0 };
 }
 
 export const PodSandboxMetadata: MessageFns<PodSandboxMetadata> = {
   encode(message: PodSandboxMetadata, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(10).string(message.name);
     }
-    if (message.uid !== '') {
+    if (message.uid !== "") {
       writer.uint32(18).string(message.uid);
     }
-    if (message.namespace !== '') {
+    if (message.namespace !== "") {
       writer.uint32(26).string(message.namespace);
     }
     if (message.attempt !== 0) {
@@ -11096,7 +10946,7 @@ export const PodSandboxMetadata: MessageFns<PodSandboxMetadata> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -11154,21 +11004,21 @@ export const PodSandboxMetadata: MessageFns<PodSandboxMetadata> = {
   },
   fromPartial(object: DeepPartial<PodSandboxMetadata>): PodSandboxMetadata {
     const message = createBasePodSandboxMetadata();
-    message.name = object.name ?? '';
-    message.uid = object.uid ?? '';
-    message.namespace = object.namespace ?? '';
+    message.name = object.name ?? "";
+    message.uid = object.uid ?? "";
+    message.namespace = object.namespace ?? "";
     message.attempt = object.attempt ?? 0;
     return message;
   },
 };
 
 function createBasePodSandboxMetrics(): PodSandboxMetrics {
-  return { podSandboxId: '', metrics: [], containerMetrics: [] };
+  return { podSandboxId: "", metrics: [], containerMetrics: [] };
 }
 
 export const PodSandboxMetrics: MessageFns<PodSandboxMetrics> = {
   encode(message: PodSandboxMetrics, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.podSandboxId !== '') {
+    if (message.podSandboxId !== "") {
       writer.uint32(10).string(message.podSandboxId);
     }
     for (const v of message.metrics) {
@@ -11184,7 +11034,7 @@ export const PodSandboxMetrics: MessageFns<PodSandboxMetrics> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -11234,7 +11084,7 @@ export const PodSandboxMetrics: MessageFns<PodSandboxMetrics> = {
   },
   fromPartial(object: DeepPartial<PodSandboxMetrics>): PodSandboxMetrics {
     const message = createBasePodSandboxMetrics();
-    message.podSandboxId = object.podSandboxId ?? '';
+    message.podSandboxId = object.podSandboxId ?? "";
     message.metrics = object.metrics?.map((e) => Metric.fromPartial(e)) || [];
     message.containerMetrics = object.containerMetrics?.map((e) => ContainerMetrics.fromPartial(e)) || [];
     return message;
@@ -11242,12 +11092,12 @@ export const PodSandboxMetrics: MessageFns<PodSandboxMetrics> = {
 };
 
 function createBasePodSandboxNetworkStatus(): PodSandboxNetworkStatus {
-  return { ip: '', additionalIps: [] };
+  return { ip: "", additionalIps: [] };
 }
 
 export const PodSandboxNetworkStatus: MessageFns<PodSandboxNetworkStatus> = {
   encode(message: PodSandboxNetworkStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.ip !== '') {
+    if (message.ip !== "") {
       writer.uint32(10).string(message.ip);
     }
     for (const v of message.additionalIps) {
@@ -11260,7 +11110,7 @@ export const PodSandboxNetworkStatus: MessageFns<PodSandboxNetworkStatus> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -11302,7 +11152,7 @@ export const PodSandboxNetworkStatus: MessageFns<PodSandboxNetworkStatus> = {
   },
   fromPartial(object: DeepPartial<PodSandboxNetworkStatus>): PodSandboxNetworkStatus {
     const message = createBasePodSandboxNetworkStatus();
-    message.ip = object.ip ?? '';
+    message.ip = object.ip ?? "";
     message.additionalIps = object.additionalIps?.map((e) => PodIP.fromPartial(e)) || [];
     return message;
   },
@@ -11324,7 +11174,7 @@ export const PodSandboxStateValue: MessageFns<PodSandboxStateValue> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -11385,7 +11235,7 @@ export const PodSandboxStats: MessageFns<PodSandboxStats> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -11435,36 +11285,30 @@ export const PodSandboxStats: MessageFns<PodSandboxStats> = {
   },
   fromPartial(object: DeepPartial<PodSandboxStats>): PodSandboxStats {
     const message = createBasePodSandboxStats();
-    message.attributes =
-      object.attributes !== undefined && object.attributes !== null
-        ? PodSandboxAttributes.fromPartial(object.attributes)
-        : undefined;
-    message.linux =
-      object.linux !== undefined && object.linux !== null
-        ? LinuxPodSandboxStats.fromPartial(object.linux)
-        : undefined;
-    message.windows =
-      object.windows !== undefined && object.windows !== null
-        ? WindowsPodSandboxStats.fromPartial(object.windows)
-        : undefined;
+    message.attributes = (object.attributes !== undefined && object.attributes !== null)
+      ? PodSandboxAttributes.fromPartial(object.attributes)
+      : undefined;
+    message.linux = (object.linux !== undefined && object.linux !== null)
+      ? LinuxPodSandboxStats.fromPartial(object.linux)
+      : undefined;
+    message.windows = (object.windows !== undefined && object.windows !== null)
+      ? WindowsPodSandboxStats.fromPartial(object.windows)
+      : undefined;
     return message;
   },
 };
 
 function createBasePodSandboxStatsFilter(): PodSandboxStatsFilter {
-  return { id: '', labelSelector: {} };
+  return { id: "", labelSelector: {} };
 }
 
 export const PodSandboxStatsFilter: MessageFns<PodSandboxStatsFilter> = {
   encode(message: PodSandboxStatsFilter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
     globalThis.Object.entries(message.labelSelector).forEach(([key, value]: [string, string]) => {
-      PodSandboxStatsFilter_LabelSelectorEntry.encode(
-        { key: key as any, value },
-        writer.uint32(18).fork(),
-      ).join();
+      PodSandboxStatsFilter_LabelSelectorEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
     });
     return writer;
   },
@@ -11473,7 +11317,7 @@ export const PodSandboxStatsFilter: MessageFns<PodSandboxStatsFilter> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -11518,101 +11362,94 @@ export const PodSandboxStatsFilter: MessageFns<PodSandboxStatsFilter> = {
   },
   fromPartial(object: DeepPartial<PodSandboxStatsFilter>): PodSandboxStatsFilter {
     const message = createBasePodSandboxStatsFilter();
-    message.id = object.id ?? '';
-    message.labelSelector = (
-      globalThis.Object.entries(object.labelSelector ?? {}) as [string, string][]
-    ).reduce((acc: { [key: string]: string }, [key, value]: [string, string]) => {
-      if (value !== undefined) {
-        acc[key] = globalThis.String(value);
-      }
-      return acc;
-    }, {});
+    message.id = object.id ?? "";
+    message.labelSelector = (globalThis.Object.entries(object.labelSelector ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
     return message;
   },
 };
 
 function createBasePodSandboxStatsFilter_LabelSelectorEntry(): PodSandboxStatsFilter_LabelSelectorEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
-export const PodSandboxStatsFilter_LabelSelectorEntry: MessageFns<PodSandboxStatsFilter_LabelSelectorEntry> =
-  {
-    encode(
-      message: PodSandboxStatsFilter_LabelSelectorEntry,
-      writer: BinaryWriter = new BinaryWriter(),
-    ): BinaryWriter {
-      if (message.key !== '') {
-        writer.uint32(10).string(message.key);
-      }
-      if (message.value !== '') {
-        writer.uint32(18).string(message.value);
-      }
-      return writer;
-    },
+export const PodSandboxStatsFilter_LabelSelectorEntry: MessageFns<PodSandboxStatsFilter_LabelSelectorEntry> = {
+  encode(message: PodSandboxStatsFilter_LabelSelectorEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
 
-    decode(input: BinaryReader | Uint8Array, length?: number): PodSandboxStatsFilter_LabelSelectorEntry {
-      const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-      const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-      if (previousRecursionDepth >= 100) {
-        throw new globalThis.Error('protobuf decode recursion limit exceeded');
-      }
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-      try {
-        const end = length === undefined ? reader.len : reader.pos + length;
-        const message = createBasePodSandboxStatsFilter_LabelSelectorEntry();
-        while (reader.pos < end) {
-          const tag = reader.uint32();
-          switch (tag >>> 3) {
-            case 1: {
-              if (tag !== 10) {
-                break;
-              }
-
-              message.key = reader.string();
-              continue;
-            }
-            case 2: {
-              if (tag !== 18) {
-                break;
-              }
-
-              message.value = reader.string();
-              continue;
-            }
-          }
-          if ((tag & 7) === 4 || tag === 0) {
-            break;
-          }
-          reader.skip(tag & 7);
-        }
-        return message;
-      } finally {
-        (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-      }
-    },
-
-    create(
-      base?: DeepPartial<PodSandboxStatsFilter_LabelSelectorEntry>,
-    ): PodSandboxStatsFilter_LabelSelectorEntry {
-      return PodSandboxStatsFilter_LabelSelectorEntry.fromPartial(base ?? {});
-    },
-    fromPartial(
-      object: DeepPartial<PodSandboxStatsFilter_LabelSelectorEntry>,
-    ): PodSandboxStatsFilter_LabelSelectorEntry {
+  decode(input: BinaryReader | Uint8Array, length?: number): PodSandboxStatsFilter_LabelSelectorEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePodSandboxStatsFilter_LabelSelectorEntry();
-      message.key = object.key ?? '';
-      message.value = object.value ?? '';
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
       return message;
-    },
-  };
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PodSandboxStatsFilter_LabelSelectorEntry>): PodSandboxStatsFilter_LabelSelectorEntry {
+    return PodSandboxStatsFilter_LabelSelectorEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PodSandboxStatsFilter_LabelSelectorEntry>): PodSandboxStatsFilter_LabelSelectorEntry {
+    const message = createBasePodSandboxStatsFilter_LabelSelectorEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
 
 function createBasePodSandboxStatsRequest(): PodSandboxStatsRequest {
-  return { podSandboxId: '' };
+  return { podSandboxId: "" };
 }
 
 export const PodSandboxStatsRequest: MessageFns<PodSandboxStatsRequest> = {
   encode(message: PodSandboxStatsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.podSandboxId !== '') {
+    if (message.podSandboxId !== "") {
       writer.uint32(10).string(message.podSandboxId);
     }
     return writer;
@@ -11622,7 +11459,7 @@ export const PodSandboxStatsRequest: MessageFns<PodSandboxStatsRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -11656,7 +11493,7 @@ export const PodSandboxStatsRequest: MessageFns<PodSandboxStatsRequest> = {
   },
   fromPartial(object: DeepPartial<PodSandboxStatsRequest>): PodSandboxStatsRequest {
     const message = createBasePodSandboxStatsRequest();
-    message.podSandboxId = object.podSandboxId ?? '';
+    message.podSandboxId = object.podSandboxId ?? "";
     return message;
   },
 };
@@ -11677,7 +11514,7 @@ export const PodSandboxStatsResponse: MessageFns<PodSandboxStatsResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -11711,17 +11548,16 @@ export const PodSandboxStatsResponse: MessageFns<PodSandboxStatsResponse> = {
   },
   fromPartial(object: DeepPartial<PodSandboxStatsResponse>): PodSandboxStatsResponse {
     const message = createBasePodSandboxStatsResponse();
-    message.stats =
-      object.stats !== undefined && object.stats !== null
-        ? PodSandboxStats.fromPartial(object.stats)
-        : undefined;
+    message.stats = (object.stats !== undefined && object.stats !== null)
+      ? PodSandboxStats.fromPartial(object.stats)
+      : undefined;
     return message;
   },
 };
 
 function createBasePodSandboxStatus(): PodSandboxStatus {
   return {
-    id: '',
+    id: "",
     metadata: undefined,
     state: 0,
     createdAt: 0n,
@@ -11729,13 +11565,13 @@ function createBasePodSandboxStatus(): PodSandboxStatus {
     linux: undefined,
     labels: {},
     annotations: {},
-    runtimeHandler: '',
+    runtimeHandler: "",
   };
 }
 
 export const PodSandboxStatus: MessageFns<PodSandboxStatus> = {
   encode(message: PodSandboxStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.id !== '') {
+    if (message.id !== "") {
       writer.uint32(10).string(message.id);
     }
     if (message.metadata !== undefined) {
@@ -11746,7 +11582,7 @@ export const PodSandboxStatus: MessageFns<PodSandboxStatus> = {
     }
     if (message.createdAt !== 0n) {
       if (BigInt.asIntN(64, message.createdAt) !== message.createdAt) {
-        throw new globalThis.Error('value provided for field message.createdAt of type int64 too large');
+        throw new globalThis.Error("value provided for field message.createdAt of type int64 too large");
       }
       writer.uint32(32).int64(message.createdAt);
     }
@@ -11762,7 +11598,7 @@ export const PodSandboxStatus: MessageFns<PodSandboxStatus> = {
     globalThis.Object.entries(message.annotations).forEach(([key, value]: [string, string]) => {
       PodSandboxStatus_AnnotationsEntry.encode({ key: key as any, value }, writer.uint32(66).fork()).join();
     });
-    if (message.runtimeHandler !== '') {
+    if (message.runtimeHandler !== "") {
       writer.uint32(74).string(message.runtimeHandler);
     }
     return writer;
@@ -11772,7 +11608,7 @@ export const PodSandboxStatus: MessageFns<PodSandboxStatus> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -11876,22 +11712,18 @@ export const PodSandboxStatus: MessageFns<PodSandboxStatus> = {
   },
   fromPartial(object: DeepPartial<PodSandboxStatus>): PodSandboxStatus {
     const message = createBasePodSandboxStatus();
-    message.id = object.id ?? '';
-    message.metadata =
-      object.metadata !== undefined && object.metadata !== null
-        ? PodSandboxMetadata.fromPartial(object.metadata)
-        : undefined;
+    message.id = object.id ?? "";
+    message.metadata = (object.metadata !== undefined && object.metadata !== null)
+      ? PodSandboxMetadata.fromPartial(object.metadata)
+      : undefined;
     message.state = object.state ?? 0;
-    message.createdAt =
-      object.createdAt !== undefined && object.createdAt !== null ? BigInt(object.createdAt) : 0n;
-    message.network =
-      object.network !== undefined && object.network !== null
-        ? PodSandboxNetworkStatus.fromPartial(object.network)
-        : undefined;
-    message.linux =
-      object.linux !== undefined && object.linux !== null
-        ? LinuxPodSandboxStatus.fromPartial(object.linux)
-        : undefined;
+    message.createdAt = (object.createdAt !== undefined && object.createdAt !== null) ? BigInt(object.createdAt) : 0n;
+    message.network = (object.network !== undefined && object.network !== null)
+      ? PodSandboxNetworkStatus.fromPartial(object.network)
+      : undefined;
+    message.linux = (object.linux !== undefined && object.linux !== null)
+      ? LinuxPodSandboxStatus.fromPartial(object.linux)
+      : undefined;
     message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
@@ -11910,21 +11742,21 @@ export const PodSandboxStatus: MessageFns<PodSandboxStatus> = {
       },
       {},
     );
-    message.runtimeHandler = object.runtimeHandler ?? '';
+    message.runtimeHandler = object.runtimeHandler ?? "";
     return message;
   },
 };
 
 function createBasePodSandboxStatus_LabelsEntry(): PodSandboxStatus_LabelsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxStatus_LabelsEntry: MessageFns<PodSandboxStatus_LabelsEntry> = {
   encode(message: PodSandboxStatus_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -11934,7 +11766,7 @@ export const PodSandboxStatus_LabelsEntry: MessageFns<PodSandboxStatus_LabelsEnt
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -11976,25 +11808,22 @@ export const PodSandboxStatus_LabelsEntry: MessageFns<PodSandboxStatus_LabelsEnt
   },
   fromPartial(object: DeepPartial<PodSandboxStatus_LabelsEntry>): PodSandboxStatus_LabelsEntry {
     const message = createBasePodSandboxStatus_LabelsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBasePodSandboxStatus_AnnotationsEntry(): PodSandboxStatus_AnnotationsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxStatus_AnnotationsEntry: MessageFns<PodSandboxStatus_AnnotationsEntry> = {
-  encode(
-    message: PodSandboxStatus_AnnotationsEntry,
-    writer: BinaryWriter = new BinaryWriter(),
-  ): BinaryWriter {
-    if (message.key !== '') {
+  encode(message: PodSandboxStatus_AnnotationsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -12004,7 +11833,7 @@ export const PodSandboxStatus_AnnotationsEntry: MessageFns<PodSandboxStatus_Anno
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -12046,19 +11875,19 @@ export const PodSandboxStatus_AnnotationsEntry: MessageFns<PodSandboxStatus_Anno
   },
   fromPartial(object: DeepPartial<PodSandboxStatus_AnnotationsEntry>): PodSandboxStatus_AnnotationsEntry {
     const message = createBasePodSandboxStatus_AnnotationsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBasePodSandboxStatusRequest(): PodSandboxStatusRequest {
-  return { podSandboxId: '', verbose: false };
+  return { podSandboxId: "", verbose: false };
 }
 
 export const PodSandboxStatusRequest: MessageFns<PodSandboxStatusRequest> = {
   encode(message: PodSandboxStatusRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.podSandboxId !== '') {
+    if (message.podSandboxId !== "") {
       writer.uint32(10).string(message.podSandboxId);
     }
     if (message.verbose !== false) {
@@ -12071,7 +11900,7 @@ export const PodSandboxStatusRequest: MessageFns<PodSandboxStatusRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -12113,7 +11942,7 @@ export const PodSandboxStatusRequest: MessageFns<PodSandboxStatusRequest> = {
   },
   fromPartial(object: DeepPartial<PodSandboxStatusRequest>): PodSandboxStatusRequest {
     const message = createBasePodSandboxStatusRequest();
-    message.podSandboxId = object.podSandboxId ?? '';
+    message.podSandboxId = object.podSandboxId ?? "";
     message.verbose = object.verbose ?? false;
     return message;
   },
@@ -12136,7 +11965,7 @@ export const PodSandboxStatusResponse: MessageFns<PodSandboxStatusResponse> = {
     }
     if (message.timestamp !== 0n) {
       if (BigInt.asIntN(64, message.timestamp) !== message.timestamp) {
-        throw new globalThis.Error('value provided for field message.timestamp of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timestamp of type int64 too large");
       }
       writer.uint32(32).int64(message.timestamp);
     }
@@ -12147,7 +11976,7 @@ export const PodSandboxStatusResponse: MessageFns<PodSandboxStatusResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -12208,10 +12037,9 @@ export const PodSandboxStatusResponse: MessageFns<PodSandboxStatusResponse> = {
   },
   fromPartial(object: DeepPartial<PodSandboxStatusResponse>): PodSandboxStatusResponse {
     const message = createBasePodSandboxStatusResponse();
-    message.status =
-      object.status !== undefined && object.status !== null
-        ? PodSandboxStatus.fromPartial(object.status)
-        : undefined;
+    message.status = (object.status !== undefined && object.status !== null)
+      ? PodSandboxStatus.fromPartial(object.status)
+      : undefined;
     message.info = (globalThis.Object.entries(object.info ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
@@ -12222,25 +12050,21 @@ export const PodSandboxStatusResponse: MessageFns<PodSandboxStatusResponse> = {
       {},
     );
     message.containersStatuses = object.containersStatuses?.map((e) => ContainerStatus.fromPartial(e)) || [];
-    message.timestamp =
-      object.timestamp !== undefined && object.timestamp !== null ? BigInt(object.timestamp) : 0n;
+    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null) ? BigInt(object.timestamp) : 0n;
     return message;
   },
 };
 
 function createBasePodSandboxStatusResponse_InfoEntry(): PodSandboxStatusResponse_InfoEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxStatusResponse_InfoEntry: MessageFns<PodSandboxStatusResponse_InfoEntry> = {
-  encode(
-    message: PodSandboxStatusResponse_InfoEntry,
-    writer: BinaryWriter = new BinaryWriter(),
-  ): BinaryWriter {
-    if (message.key !== '') {
+  encode(message: PodSandboxStatusResponse_InfoEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -12250,7 +12074,7 @@ export const PodSandboxStatusResponse_InfoEntry: MessageFns<PodSandboxStatusResp
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -12292,19 +12116,19 @@ export const PodSandboxStatusResponse_InfoEntry: MessageFns<PodSandboxStatusResp
   },
   fromPartial(object: DeepPartial<PodSandboxStatusResponse_InfoEntry>): PodSandboxStatusResponse_InfoEntry {
     const message = createBasePodSandboxStatusResponse_InfoEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBasePortForwardRequest(): PortForwardRequest {
-  return { podSandboxId: '', port: [] };
+  return { podSandboxId: "", port: [] };
 }
 
 export const PortForwardRequest: MessageFns<PortForwardRequest> = {
   encode(message: PortForwardRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.podSandboxId !== '') {
+    if (message.podSandboxId !== "") {
       writer.uint32(10).string(message.podSandboxId);
     }
     if (message.port.length !== 0) {
@@ -12321,7 +12145,7 @@ export const PortForwardRequest: MessageFns<PortForwardRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -12373,19 +12197,19 @@ export const PortForwardRequest: MessageFns<PortForwardRequest> = {
   },
   fromPartial(object: DeepPartial<PortForwardRequest>): PortForwardRequest {
     const message = createBasePortForwardRequest();
-    message.podSandboxId = object.podSandboxId ?? '';
+    message.podSandboxId = object.podSandboxId ?? "";
     message.port = object.port?.map((e) => e) || [];
     return message;
   },
 };
 
 function createBasePortForwardResponse(): PortForwardResponse {
-  return { url: '' };
+  return { url: "" };
 }
 
 export const PortForwardResponse: MessageFns<PortForwardResponse> = {
   encode(message: PortForwardResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.url !== '') {
+    if (message.url !== "") {
       writer.uint32(10).string(message.url);
     }
     return writer;
@@ -12395,7 +12219,7 @@ export const PortForwardResponse: MessageFns<PortForwardResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -12429,13 +12253,13 @@ export const PortForwardResponse: MessageFns<PortForwardResponse> = {
   },
   fromPartial(object: DeepPartial<PortForwardResponse>): PortForwardResponse {
     const message = createBasePortForwardResponse();
-    message.url = object.url ?? '';
+    message.url = object.url ?? "";
     return message;
   },
 };
 
 function createBasePortMapping(): PortMapping {
-  return { protocol: 0, containerPort: 0, hostPort: 0, hostIp: '' };
+  return { protocol: 0, containerPort: 0, hostPort: 0, hostIp: "" };
 }
 
 export const PortMapping: MessageFns<PortMapping> = {
@@ -12449,7 +12273,7 @@ export const PortMapping: MessageFns<PortMapping> = {
     if (message.hostPort !== 0) {
       writer.uint32(24).int32(message.hostPort);
     }
-    if (message.hostIp !== '') {
+    if (message.hostIp !== "") {
       writer.uint32(34).string(message.hostIp);
     }
     return writer;
@@ -12459,7 +12283,7 @@ export const PortMapping: MessageFns<PortMapping> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -12520,7 +12344,7 @@ export const PortMapping: MessageFns<PortMapping> = {
     message.protocol = object.protocol ?? 0;
     message.containerPort = object.containerPort ?? 0;
     message.hostPort = object.hostPort ?? 0;
-    message.hostIp = object.hostIp ?? '';
+    message.hostIp = object.hostIp ?? "";
     return message;
   },
 };
@@ -12533,7 +12357,7 @@ export const ProcessUsage: MessageFns<ProcessUsage> = {
   encode(message: ProcessUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.timestamp !== 0n) {
       if (BigInt.asIntN(64, message.timestamp) !== message.timestamp) {
-        throw new globalThis.Error('value provided for field message.timestamp of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timestamp of type int64 too large");
       }
       writer.uint32(8).int64(message.timestamp);
     }
@@ -12547,7 +12371,7 @@ export const ProcessUsage: MessageFns<ProcessUsage> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -12589,12 +12413,10 @@ export const ProcessUsage: MessageFns<ProcessUsage> = {
   },
   fromPartial(object: DeepPartial<ProcessUsage>): ProcessUsage {
     const message = createBaseProcessUsage();
-    message.timestamp =
-      object.timestamp !== undefined && object.timestamp !== null ? BigInt(object.timestamp) : 0n;
-    message.processCount =
-      object.processCount !== undefined && object.processCount !== null
-        ? UInt64Value.fromPartial(object.processCount)
-        : undefined;
+    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null) ? BigInt(object.timestamp) : 0n;
+    message.processCount = (object.processCount !== undefined && object.processCount !== null)
+      ? UInt64Value.fromPartial(object.processCount)
+      : undefined;
     return message;
   },
 };
@@ -12607,7 +12429,7 @@ export const PsiData: MessageFns<PsiData> = {
   encode(message: PsiData, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.Total !== 0n) {
       if (BigInt.asUintN(64, message.Total) !== message.Total) {
-        throw new globalThis.Error('value provided for field message.Total of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.Total of type uint64 too large");
       }
       writer.uint32(8).uint64(message.Total);
     }
@@ -12627,7 +12449,7 @@ export const PsiData: MessageFns<PsiData> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -12685,7 +12507,7 @@ export const PsiData: MessageFns<PsiData> = {
   },
   fromPartial(object: DeepPartial<PsiData>): PsiData {
     const message = createBasePsiData();
-    message.Total = object.Total !== undefined && object.Total !== null ? BigInt(object.Total) : 0n;
+    message.Total = (object.Total !== undefined && object.Total !== null) ? BigInt(object.Total) : 0n;
     message.Avg10 = object.Avg10 ?? 0;
     message.Avg60 = object.Avg60 ?? 0;
     message.Avg300 = object.Avg300 ?? 0;
@@ -12712,7 +12534,7 @@ export const PsiStats: MessageFns<PsiStats> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -12754,10 +12576,8 @@ export const PsiStats: MessageFns<PsiStats> = {
   },
   fromPartial(object: DeepPartial<PsiStats>): PsiStats {
     const message = createBasePsiStats();
-    message.Full =
-      object.Full !== undefined && object.Full !== null ? PsiData.fromPartial(object.Full) : undefined;
-    message.Some =
-      object.Some !== undefined && object.Some !== null ? PsiData.fromPartial(object.Some) : undefined;
+    message.Full = (object.Full !== undefined && object.Full !== null) ? PsiData.fromPartial(object.Full) : undefined;
+    message.Some = (object.Some !== undefined && object.Some !== null) ? PsiData.fromPartial(object.Some) : undefined;
     return message;
   },
 };
@@ -12784,7 +12604,7 @@ export const PullImageRequest: MessageFns<PullImageRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -12834,25 +12654,26 @@ export const PullImageRequest: MessageFns<PullImageRequest> = {
   },
   fromPartial(object: DeepPartial<PullImageRequest>): PullImageRequest {
     const message = createBasePullImageRequest();
-    message.image =
-      object.image !== undefined && object.image !== null ? ImageSpec.fromPartial(object.image) : undefined;
-    message.auth =
-      object.auth !== undefined && object.auth !== null ? AuthConfig.fromPartial(object.auth) : undefined;
-    message.sandboxConfig =
-      object.sandboxConfig !== undefined && object.sandboxConfig !== null
-        ? PodSandboxConfig.fromPartial(object.sandboxConfig)
-        : undefined;
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageSpec.fromPartial(object.image)
+      : undefined;
+    message.auth = (object.auth !== undefined && object.auth !== null)
+      ? AuthConfig.fromPartial(object.auth)
+      : undefined;
+    message.sandboxConfig = (object.sandboxConfig !== undefined && object.sandboxConfig !== null)
+      ? PodSandboxConfig.fromPartial(object.sandboxConfig)
+      : undefined;
     return message;
   },
 };
 
 function createBasePullImageResponse(): PullImageResponse {
-  return { imageRef: '' };
+  return { imageRef: "" };
 }
 
 export const PullImageResponse: MessageFns<PullImageResponse> = {
   encode(message: PullImageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.imageRef !== '') {
+    if (message.imageRef !== "") {
       writer.uint32(10).string(message.imageRef);
     }
     return writer;
@@ -12862,7 +12683,7 @@ export const PullImageResponse: MessageFns<PullImageResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -12896,18 +12717,18 @@ export const PullImageResponse: MessageFns<PullImageResponse> = {
   },
   fromPartial(object: DeepPartial<PullImageResponse>): PullImageResponse {
     const message = createBasePullImageResponse();
-    message.imageRef = object.imageRef ?? '';
+    message.imageRef = object.imageRef ?? "";
     return message;
   },
 };
 
 function createBaseRemoveContainerRequest(): RemoveContainerRequest {
-  return { containerId: '' };
+  return { containerId: "" };
 }
 
 export const RemoveContainerRequest: MessageFns<RemoveContainerRequest> = {
   encode(message: RemoveContainerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     return writer;
@@ -12917,7 +12738,7 @@ export const RemoveContainerRequest: MessageFns<RemoveContainerRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -12951,7 +12772,7 @@ export const RemoveContainerRequest: MessageFns<RemoveContainerRequest> = {
   },
   fromPartial(object: DeepPartial<RemoveContainerRequest>): RemoveContainerRequest {
     const message = createBaseRemoveContainerRequest();
-    message.containerId = object.containerId ?? '';
+    message.containerId = object.containerId ?? "";
     return message;
   },
 };
@@ -12969,7 +12790,7 @@ export const RemoveContainerResponse: MessageFns<RemoveContainerResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13015,7 +12836,7 @@ export const RemoveImageRequest: MessageFns<RemoveImageRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13049,8 +12870,9 @@ export const RemoveImageRequest: MessageFns<RemoveImageRequest> = {
   },
   fromPartial(object: DeepPartial<RemoveImageRequest>): RemoveImageRequest {
     const message = createBaseRemoveImageRequest();
-    message.image =
-      object.image !== undefined && object.image !== null ? ImageSpec.fromPartial(object.image) : undefined;
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageSpec.fromPartial(object.image)
+      : undefined;
     return message;
   },
 };
@@ -13068,7 +12890,7 @@ export const RemoveImageResponse: MessageFns<RemoveImageResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13099,12 +12921,12 @@ export const RemoveImageResponse: MessageFns<RemoveImageResponse> = {
 };
 
 function createBaseRemovePodSandboxRequest(): RemovePodSandboxRequest {
-  return { podSandboxId: '' };
+  return { podSandboxId: "" };
 }
 
 export const RemovePodSandboxRequest: MessageFns<RemovePodSandboxRequest> = {
   encode(message: RemovePodSandboxRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.podSandboxId !== '') {
+    if (message.podSandboxId !== "") {
       writer.uint32(10).string(message.podSandboxId);
     }
     return writer;
@@ -13114,7 +12936,7 @@ export const RemovePodSandboxRequest: MessageFns<RemovePodSandboxRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13148,7 +12970,7 @@ export const RemovePodSandboxRequest: MessageFns<RemovePodSandboxRequest> = {
   },
   fromPartial(object: DeepPartial<RemovePodSandboxRequest>): RemovePodSandboxRequest {
     const message = createBaseRemovePodSandboxRequest();
-    message.podSandboxId = object.podSandboxId ?? '';
+    message.podSandboxId = object.podSandboxId ?? "";
     return message;
   },
 };
@@ -13166,7 +12988,7 @@ export const RemovePodSandboxResponse: MessageFns<RemovePodSandboxResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13197,12 +13019,12 @@ export const RemovePodSandboxResponse: MessageFns<RemovePodSandboxResponse> = {
 };
 
 function createBaseReopenContainerLogRequest(): ReopenContainerLogRequest {
-  return { containerId: '' };
+  return { containerId: "" };
 }
 
 export const ReopenContainerLogRequest: MessageFns<ReopenContainerLogRequest> = {
   encode(message: ReopenContainerLogRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     return writer;
@@ -13212,7 +13034,7 @@ export const ReopenContainerLogRequest: MessageFns<ReopenContainerLogRequest> = 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13246,7 +13068,7 @@ export const ReopenContainerLogRequest: MessageFns<ReopenContainerLogRequest> = 
   },
   fromPartial(object: DeepPartial<ReopenContainerLogRequest>): ReopenContainerLogRequest {
     const message = createBaseReopenContainerLogRequest();
-    message.containerId = object.containerId ?? '';
+    message.containerId = object.containerId ?? "";
     return message;
   },
 };
@@ -13264,7 +13086,7 @@ export const ReopenContainerLogResponse: MessageFns<ReopenContainerLogResponse> 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13295,18 +13117,18 @@ export const ReopenContainerLogResponse: MessageFns<ReopenContainerLogResponse> 
 };
 
 function createBaseRestorePodRequest(): RestorePodRequest {
-  return { checkpointPath: '', config: undefined, runtimeHandler: '', options: {}, containerConfigs: [] };
+  return { checkpointPath: "", config: undefined, runtimeHandler: "", options: {}, containerConfigs: [] };
 }
 
 export const RestorePodRequest: MessageFns<RestorePodRequest> = {
   encode(message: RestorePodRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.checkpointPath !== '') {
+    if (message.checkpointPath !== "") {
       writer.uint32(10).string(message.checkpointPath);
     }
     if (message.config !== undefined) {
       PodSandboxConfig.encode(message.config, writer.uint32(18).fork()).join();
     }
-    if (message.runtimeHandler !== '') {
+    if (message.runtimeHandler !== "") {
       writer.uint32(26).string(message.runtimeHandler);
     }
     globalThis.Object.entries(message.options).forEach(([key, value]: [string, string]) => {
@@ -13322,7 +13144,7 @@ export const RestorePodRequest: MessageFns<RestorePodRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13391,12 +13213,11 @@ export const RestorePodRequest: MessageFns<RestorePodRequest> = {
   },
   fromPartial(object: DeepPartial<RestorePodRequest>): RestorePodRequest {
     const message = createBaseRestorePodRequest();
-    message.checkpointPath = object.checkpointPath ?? '';
-    message.config =
-      object.config !== undefined && object.config !== null
-        ? PodSandboxConfig.fromPartial(object.config)
-        : undefined;
-    message.runtimeHandler = object.runtimeHandler ?? '';
+    message.checkpointPath = object.checkpointPath ?? "";
+    message.config = (object.config !== undefined && object.config !== null)
+      ? PodSandboxConfig.fromPartial(object.config)
+      : undefined;
+    message.runtimeHandler = object.runtimeHandler ?? "";
     message.options = (globalThis.Object.entries(object.options ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
@@ -13412,15 +13233,15 @@ export const RestorePodRequest: MessageFns<RestorePodRequest> = {
 };
 
 function createBaseRestorePodRequest_OptionsEntry(): RestorePodRequest_OptionsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const RestorePodRequest_OptionsEntry: MessageFns<RestorePodRequest_OptionsEntry> = {
   encode(message: RestorePodRequest_OptionsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -13430,7 +13251,7 @@ export const RestorePodRequest_OptionsEntry: MessageFns<RestorePodRequest_Option
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13472,19 +13293,19 @@ export const RestorePodRequest_OptionsEntry: MessageFns<RestorePodRequest_Option
   },
   fromPartial(object: DeepPartial<RestorePodRequest_OptionsEntry>): RestorePodRequest_OptionsEntry {
     const message = createBaseRestorePodRequest_OptionsEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBaseRestorePodResponse(): RestorePodResponse {
-  return { podSandboxId: '', restoredContainers: [] };
+  return { podSandboxId: "", restoredContainers: [] };
 }
 
 export const RestorePodResponse: MessageFns<RestorePodResponse> = {
   encode(message: RestorePodResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.podSandboxId !== '') {
+    if (message.podSandboxId !== "") {
       writer.uint32(10).string(message.podSandboxId);
     }
     for (const v of message.restoredContainers) {
@@ -13497,7 +13318,7 @@ export const RestorePodResponse: MessageFns<RestorePodResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13539,23 +13360,22 @@ export const RestorePodResponse: MessageFns<RestorePodResponse> = {
   },
   fromPartial(object: DeepPartial<RestorePodResponse>): RestorePodResponse {
     const message = createBaseRestorePodResponse();
-    message.podSandboxId = object.podSandboxId ?? '';
-    message.restoredContainers =
-      object.restoredContainers?.map((e) => RestoredContainer.fromPartial(e)) || [];
+    message.podSandboxId = object.podSandboxId ?? "";
+    message.restoredContainers = object.restoredContainers?.map((e) => RestoredContainer.fromPartial(e)) || [];
     return message;
   },
 };
 
 function createBaseRestoredContainer(): RestoredContainer {
-  return { name: '', containerId: '' };
+  return { name: "", containerId: "" };
 }
 
 export const RestoredContainer: MessageFns<RestoredContainer> = {
   encode(message: RestoredContainer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(10).string(message.name);
     }
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(18).string(message.containerId);
     }
     return writer;
@@ -13565,7 +13385,7 @@ export const RestoredContainer: MessageFns<RestoredContainer> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13607,14 +13427,14 @@ export const RestoredContainer: MessageFns<RestoredContainer> = {
   },
   fromPartial(object: DeepPartial<RestoredContainer>): RestoredContainer {
     const message = createBaseRestoredContainer();
-    message.name = object.name ?? '';
-    message.containerId = object.containerId ?? '';
+    message.name = object.name ?? "";
+    message.containerId = object.containerId ?? "";
     return message;
   },
 };
 
 function createBaseRunPodSandboxRequest(): RunPodSandboxRequest {
-  return { config: undefined, runtimeHandler: '' };
+  return { config: undefined, runtimeHandler: "" };
 }
 
 export const RunPodSandboxRequest: MessageFns<RunPodSandboxRequest> = {
@@ -13622,7 +13442,7 @@ export const RunPodSandboxRequest: MessageFns<RunPodSandboxRequest> = {
     if (message.config !== undefined) {
       PodSandboxConfig.encode(message.config, writer.uint32(10).fork()).join();
     }
-    if (message.runtimeHandler !== '') {
+    if (message.runtimeHandler !== "") {
       writer.uint32(18).string(message.runtimeHandler);
     }
     return writer;
@@ -13632,7 +13452,7 @@ export const RunPodSandboxRequest: MessageFns<RunPodSandboxRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13674,22 +13494,21 @@ export const RunPodSandboxRequest: MessageFns<RunPodSandboxRequest> = {
   },
   fromPartial(object: DeepPartial<RunPodSandboxRequest>): RunPodSandboxRequest {
     const message = createBaseRunPodSandboxRequest();
-    message.config =
-      object.config !== undefined && object.config !== null
-        ? PodSandboxConfig.fromPartial(object.config)
-        : undefined;
-    message.runtimeHandler = object.runtimeHandler ?? '';
+    message.config = (object.config !== undefined && object.config !== null)
+      ? PodSandboxConfig.fromPartial(object.config)
+      : undefined;
+    message.runtimeHandler = object.runtimeHandler ?? "";
     return message;
   },
 };
 
 function createBaseRunPodSandboxResponse(): RunPodSandboxResponse {
-  return { podSandboxId: '' };
+  return { podSandboxId: "" };
 }
 
 export const RunPodSandboxResponse: MessageFns<RunPodSandboxResponse> = {
   encode(message: RunPodSandboxResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.podSandboxId !== '') {
+    if (message.podSandboxId !== "") {
       writer.uint32(10).string(message.podSandboxId);
     }
     return writer;
@@ -13699,7 +13518,7 @@ export const RunPodSandboxResponse: MessageFns<RunPodSandboxResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13733,27 +13552,27 @@ export const RunPodSandboxResponse: MessageFns<RunPodSandboxResponse> = {
   },
   fromPartial(object: DeepPartial<RunPodSandboxResponse>): RunPodSandboxResponse {
     const message = createBaseRunPodSandboxResponse();
-    message.podSandboxId = object.podSandboxId ?? '';
+    message.podSandboxId = object.podSandboxId ?? "";
     return message;
   },
 };
 
 function createBaseRuntimeCondition(): RuntimeCondition {
-  return { type: '', status: false, reason: '', message: '' };
+  return { type: "", status: false, reason: "", message: "" };
 }
 
 export const RuntimeCondition: MessageFns<RuntimeCondition> = {
   encode(message: RuntimeCondition, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.type !== '') {
+    if (message.type !== "") {
       writer.uint32(10).string(message.type);
     }
     if (message.status !== false) {
       writer.uint32(16).bool(message.status);
     }
-    if (message.reason !== '') {
+    if (message.reason !== "") {
       writer.uint32(26).string(message.reason);
     }
-    if (message.message !== '') {
+    if (message.message !== "") {
       writer.uint32(34).string(message.message);
     }
     return writer;
@@ -13763,7 +13582,7 @@ export const RuntimeCondition: MessageFns<RuntimeCondition> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13821,10 +13640,10 @@ export const RuntimeCondition: MessageFns<RuntimeCondition> = {
   },
   fromPartial(object: DeepPartial<RuntimeCondition>): RuntimeCondition {
     const message = createBaseRuntimeCondition();
-    message.type = object.type ?? '';
+    message.type = object.type ?? "";
     message.status = object.status ?? false;
-    message.reason = object.reason ?? '';
-    message.message = object.message ?? '';
+    message.reason = object.reason ?? "";
+    message.message = object.message ?? "";
     return message;
   },
 };
@@ -13845,7 +13664,7 @@ export const RuntimeConfig: MessageFns<RuntimeConfig> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13879,10 +13698,9 @@ export const RuntimeConfig: MessageFns<RuntimeConfig> = {
   },
   fromPartial(object: DeepPartial<RuntimeConfig>): RuntimeConfig {
     const message = createBaseRuntimeConfig();
-    message.networkConfig =
-      object.networkConfig !== undefined && object.networkConfig !== null
-        ? NetworkConfig.fromPartial(object.networkConfig)
-        : undefined;
+    message.networkConfig = (object.networkConfig !== undefined && object.networkConfig !== null)
+      ? NetworkConfig.fromPartial(object.networkConfig)
+      : undefined;
     return message;
   },
 };
@@ -13900,7 +13718,7 @@ export const RuntimeConfigRequest: MessageFns<RuntimeConfigRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13946,7 +13764,7 @@ export const RuntimeConfigResponse: MessageFns<RuntimeConfigResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -13980,10 +13798,9 @@ export const RuntimeConfigResponse: MessageFns<RuntimeConfigResponse> = {
   },
   fromPartial(object: DeepPartial<RuntimeConfigResponse>): RuntimeConfigResponse {
     const message = createBaseRuntimeConfigResponse();
-    message.linux =
-      object.linux !== undefined && object.linux !== null
-        ? LinuxRuntimeConfiguration.fromPartial(object.linux)
-        : undefined;
+    message.linux = (object.linux !== undefined && object.linux !== null)
+      ? LinuxRuntimeConfiguration.fromPartial(object.linux)
+      : undefined;
     return message;
   },
 };
@@ -14010,7 +13827,7 @@ export const RuntimeFeatures: MessageFns<RuntimeFeatures> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -14068,12 +13885,12 @@ export const RuntimeFeatures: MessageFns<RuntimeFeatures> = {
 };
 
 function createBaseRuntimeHandler(): RuntimeHandler {
-  return { name: '', features: undefined };
+  return { name: "", features: undefined };
 }
 
 export const RuntimeHandler: MessageFns<RuntimeHandler> = {
   encode(message: RuntimeHandler, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(10).string(message.name);
     }
     if (message.features !== undefined) {
@@ -14086,7 +13903,7 @@ export const RuntimeHandler: MessageFns<RuntimeHandler> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -14128,11 +13945,10 @@ export const RuntimeHandler: MessageFns<RuntimeHandler> = {
   },
   fromPartial(object: DeepPartial<RuntimeHandler>): RuntimeHandler {
     const message = createBaseRuntimeHandler();
-    message.name = object.name ?? '';
-    message.features =
-      object.features !== undefined && object.features !== null
-        ? RuntimeHandlerFeatures.fromPartial(object.features)
-        : undefined;
+    message.name = object.name ?? "";
+    message.features = (object.features !== undefined && object.features !== null)
+      ? RuntimeHandlerFeatures.fromPartial(object.features)
+      : undefined;
     return message;
   },
 };
@@ -14156,7 +13972,7 @@ export const RuntimeHandlerFeatures: MessageFns<RuntimeHandlerFeatures> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -14220,7 +14036,7 @@ export const RuntimeStatus: MessageFns<RuntimeStatus> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -14260,21 +14076,21 @@ export const RuntimeStatus: MessageFns<RuntimeStatus> = {
 };
 
 function createBaseSELinuxOption(): SELinuxOption {
-  return { user: '', role: '', type: '', level: '' };
+  return { user: "", role: "", type: "", level: "" };
 }
 
 export const SELinuxOption: MessageFns<SELinuxOption> = {
   encode(message: SELinuxOption, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.user !== '') {
+    if (message.user !== "") {
       writer.uint32(10).string(message.user);
     }
-    if (message.role !== '') {
+    if (message.role !== "") {
       writer.uint32(18).string(message.role);
     }
-    if (message.type !== '') {
+    if (message.type !== "") {
       writer.uint32(26).string(message.type);
     }
-    if (message.level !== '') {
+    if (message.level !== "") {
       writer.uint32(34).string(message.level);
     }
     return writer;
@@ -14284,7 +14100,7 @@ export const SELinuxOption: MessageFns<SELinuxOption> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -14342,16 +14158,16 @@ export const SELinuxOption: MessageFns<SELinuxOption> = {
   },
   fromPartial(object: DeepPartial<SELinuxOption>): SELinuxOption {
     const message = createBaseSELinuxOption();
-    message.user = object.user ?? '';
-    message.role = object.role ?? '';
-    message.type = object.type ?? '';
-    message.level = object.level ?? '';
+    message.user = object.user ?? "";
+    message.role = object.role ?? "";
+    message.type = object.type ?? "";
+    message.level = object.level ?? "";
     return message;
   },
 };
 
 function createBaseSecurityProfile(): SecurityProfile {
-  return { profileType: 0, localhostRef: '' };
+  return { profileType: 0, localhostRef: "" };
 }
 
 export const SecurityProfile: MessageFns<SecurityProfile> = {
@@ -14359,7 +14175,7 @@ export const SecurityProfile: MessageFns<SecurityProfile> = {
     if (message.profileType !== 0) {
       writer.uint32(8).int32(message.profileType);
     }
-    if (message.localhostRef !== '') {
+    if (message.localhostRef !== "") {
       writer.uint32(18).string(message.localhostRef);
     }
     return writer;
@@ -14369,7 +14185,7 @@ export const SecurityProfile: MessageFns<SecurityProfile> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -14412,18 +14228,18 @@ export const SecurityProfile: MessageFns<SecurityProfile> = {
   fromPartial(object: DeepPartial<SecurityProfile>): SecurityProfile {
     const message = createBaseSecurityProfile();
     message.profileType = object.profileType ?? 0;
-    message.localhostRef = object.localhostRef ?? '';
+    message.localhostRef = object.localhostRef ?? "";
     return message;
   },
 };
 
 function createBaseStartContainerRequest(): StartContainerRequest {
-  return { containerId: '' };
+  return { containerId: "" };
 }
 
 export const StartContainerRequest: MessageFns<StartContainerRequest> = {
   encode(message: StartContainerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     return writer;
@@ -14433,7 +14249,7 @@ export const StartContainerRequest: MessageFns<StartContainerRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -14467,7 +14283,7 @@ export const StartContainerRequest: MessageFns<StartContainerRequest> = {
   },
   fromPartial(object: DeepPartial<StartContainerRequest>): StartContainerRequest {
     const message = createBaseStartContainerRequest();
-    message.containerId = object.containerId ?? '';
+    message.containerId = object.containerId ?? "";
     return message;
   },
 };
@@ -14485,7 +14301,7 @@ export const StartContainerResponse: MessageFns<StartContainerResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -14531,7 +14347,7 @@ export const StatusRequest: MessageFns<StatusRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -14595,7 +14411,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -14656,10 +14472,9 @@ export const StatusResponse: MessageFns<StatusResponse> = {
   },
   fromPartial(object: DeepPartial<StatusResponse>): StatusResponse {
     const message = createBaseStatusResponse();
-    message.status =
-      object.status !== undefined && object.status !== null
-        ? RuntimeStatus.fromPartial(object.status)
-        : undefined;
+    message.status = (object.status !== undefined && object.status !== null)
+      ? RuntimeStatus.fromPartial(object.status)
+      : undefined;
     message.info = (globalThis.Object.entries(object.info ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
@@ -14670,24 +14485,23 @@ export const StatusResponse: MessageFns<StatusResponse> = {
       {},
     );
     message.runtimeHandlers = object.runtimeHandlers?.map((e) => RuntimeHandler.fromPartial(e)) || [];
-    message.features =
-      object.features !== undefined && object.features !== null
-        ? RuntimeFeatures.fromPartial(object.features)
-        : undefined;
+    message.features = (object.features !== undefined && object.features !== null)
+      ? RuntimeFeatures.fromPartial(object.features)
+      : undefined;
     return message;
   },
 };
 
 function createBaseStatusResponse_InfoEntry(): StatusResponse_InfoEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
 export const StatusResponse_InfoEntry: MessageFns<StatusResponse_InfoEntry> = {
   encode(message: StatusResponse_InfoEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== '') {
+    if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
-    if (message.value !== '') {
+    if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
     return writer;
@@ -14697,7 +14511,7 @@ export const StatusResponse_InfoEntry: MessageFns<StatusResponse_InfoEntry> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -14739,24 +14553,24 @@ export const StatusResponse_InfoEntry: MessageFns<StatusResponse_InfoEntry> = {
   },
   fromPartial(object: DeepPartial<StatusResponse_InfoEntry>): StatusResponse_InfoEntry {
     const message = createBaseStatusResponse_InfoEntry();
-    message.key = object.key ?? '';
-    message.value = object.value ?? '';
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBaseStopContainerRequest(): StopContainerRequest {
-  return { containerId: '', timeout: 0n };
+  return { containerId: "", timeout: 0n };
 }
 
 export const StopContainerRequest: MessageFns<StopContainerRequest> = {
   encode(message: StopContainerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     if (message.timeout !== 0n) {
       if (BigInt.asIntN(64, message.timeout) !== message.timeout) {
-        throw new globalThis.Error('value provided for field message.timeout of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timeout of type int64 too large");
       }
       writer.uint32(16).int64(message.timeout);
     }
@@ -14767,7 +14581,7 @@ export const StopContainerRequest: MessageFns<StopContainerRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -14809,8 +14623,8 @@ export const StopContainerRequest: MessageFns<StopContainerRequest> = {
   },
   fromPartial(object: DeepPartial<StopContainerRequest>): StopContainerRequest {
     const message = createBaseStopContainerRequest();
-    message.containerId = object.containerId ?? '';
-    message.timeout = object.timeout !== undefined && object.timeout !== null ? BigInt(object.timeout) : 0n;
+    message.containerId = object.containerId ?? "";
+    message.timeout = (object.timeout !== undefined && object.timeout !== null) ? BigInt(object.timeout) : 0n;
     return message;
   },
 };
@@ -14828,7 +14642,7 @@ export const StopContainerResponse: MessageFns<StopContainerResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -14859,12 +14673,12 @@ export const StopContainerResponse: MessageFns<StopContainerResponse> = {
 };
 
 function createBaseStopPodSandboxRequest(): StopPodSandboxRequest {
-  return { podSandboxId: '' };
+  return { podSandboxId: "" };
 }
 
 export const StopPodSandboxRequest: MessageFns<StopPodSandboxRequest> = {
   encode(message: StopPodSandboxRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.podSandboxId !== '') {
+    if (message.podSandboxId !== "") {
       writer.uint32(10).string(message.podSandboxId);
     }
     return writer;
@@ -14874,7 +14688,7 @@ export const StopPodSandboxRequest: MessageFns<StopPodSandboxRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -14908,7 +14722,7 @@ export const StopPodSandboxRequest: MessageFns<StopPodSandboxRequest> = {
   },
   fromPartial(object: DeepPartial<StopPodSandboxRequest>): StopPodSandboxRequest {
     const message = createBaseStopPodSandboxRequest();
-    message.podSandboxId = object.podSandboxId ?? '';
+    message.podSandboxId = object.podSandboxId ?? "";
     return message;
   },
 };
@@ -14926,7 +14740,7 @@ export const StopPodSandboxResponse: MessageFns<StopPodSandboxResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -14972,7 +14786,7 @@ export const StreamContainerStatsRequest: MessageFns<StreamContainerStatsRequest
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -15006,10 +14820,9 @@ export const StreamContainerStatsRequest: MessageFns<StreamContainerStatsRequest
   },
   fromPartial(object: DeepPartial<StreamContainerStatsRequest>): StreamContainerStatsRequest {
     const message = createBaseStreamContainerStatsRequest();
-    message.filter =
-      object.filter !== undefined && object.filter !== null
-        ? ContainerStatsFilter.fromPartial(object.filter)
-        : undefined;
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? ContainerStatsFilter.fromPartial(object.filter)
+      : undefined;
     return message;
   },
 };
@@ -15030,7 +14843,7 @@ export const StreamContainerStatsResponse: MessageFns<StreamContainerStatsRespon
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -15085,7 +14898,7 @@ export const StreamContainersRequest: MessageFns<StreamContainersRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -15119,10 +14932,9 @@ export const StreamContainersRequest: MessageFns<StreamContainersRequest> = {
   },
   fromPartial(object: DeepPartial<StreamContainersRequest>): StreamContainersRequest {
     const message = createBaseStreamContainersRequest();
-    message.filter =
-      object.filter !== undefined && object.filter !== null
-        ? ContainerFilter.fromPartial(object.filter)
-        : undefined;
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? ContainerFilter.fromPartial(object.filter)
+      : undefined;
     return message;
   },
 };
@@ -15143,7 +14955,7 @@ export const StreamContainersResponse: MessageFns<StreamContainersResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -15198,7 +15010,7 @@ export const StreamImagesRequest: MessageFns<StreamImagesRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -15232,10 +15044,9 @@ export const StreamImagesRequest: MessageFns<StreamImagesRequest> = {
   },
   fromPartial(object: DeepPartial<StreamImagesRequest>): StreamImagesRequest {
     const message = createBaseStreamImagesRequest();
-    message.filter =
-      object.filter !== undefined && object.filter !== null
-        ? ImageFilter.fromPartial(object.filter)
-        : undefined;
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? ImageFilter.fromPartial(object.filter)
+      : undefined;
     return message;
   },
 };
@@ -15256,7 +15067,7 @@ export const StreamImagesResponse: MessageFns<StreamImagesResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -15308,7 +15119,7 @@ export const StreamPodSandboxMetricsRequest: MessageFns<StreamPodSandboxMetricsR
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -15354,7 +15165,7 @@ export const StreamPodSandboxMetricsResponse: MessageFns<StreamPodSandboxMetrics
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -15409,7 +15220,7 @@ export const StreamPodSandboxStatsRequest: MessageFns<StreamPodSandboxStatsReque
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -15443,10 +15254,9 @@ export const StreamPodSandboxStatsRequest: MessageFns<StreamPodSandboxStatsReque
   },
   fromPartial(object: DeepPartial<StreamPodSandboxStatsRequest>): StreamPodSandboxStatsRequest {
     const message = createBaseStreamPodSandboxStatsRequest();
-    message.filter =
-      object.filter !== undefined && object.filter !== null
-        ? PodSandboxStatsFilter.fromPartial(object.filter)
-        : undefined;
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? PodSandboxStatsFilter.fromPartial(object.filter)
+      : undefined;
     return message;
   },
 };
@@ -15467,7 +15277,7 @@ export const StreamPodSandboxStatsResponse: MessageFns<StreamPodSandboxStatsResp
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -15522,7 +15332,7 @@ export const StreamPodSandboxesRequest: MessageFns<StreamPodSandboxesRequest> = 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -15556,10 +15366,9 @@ export const StreamPodSandboxesRequest: MessageFns<StreamPodSandboxesRequest> = 
   },
   fromPartial(object: DeepPartial<StreamPodSandboxesRequest>): StreamPodSandboxesRequest {
     const message = createBaseStreamPodSandboxesRequest();
-    message.filter =
-      object.filter !== undefined && object.filter !== null
-        ? PodSandboxFilter.fromPartial(object.filter)
-        : undefined;
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? PodSandboxFilter.fromPartial(object.filter)
+      : undefined;
     return message;
   },
 };
@@ -15580,7 +15389,7 @@ export const StreamPodSandboxesResponse: MessageFns<StreamPodSandboxesResponse> 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -15627,7 +15436,7 @@ export const SwapUsage: MessageFns<SwapUsage> = {
   encode(message: SwapUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.timestamp !== 0n) {
       if (BigInt.asIntN(64, message.timestamp) !== message.timestamp) {
-        throw new globalThis.Error('value provided for field message.timestamp of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timestamp of type int64 too large");
       }
       writer.uint32(8).int64(message.timestamp);
     }
@@ -15644,7 +15453,7 @@ export const SwapUsage: MessageFns<SwapUsage> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -15694,16 +15503,13 @@ export const SwapUsage: MessageFns<SwapUsage> = {
   },
   fromPartial(object: DeepPartial<SwapUsage>): SwapUsage {
     const message = createBaseSwapUsage();
-    message.timestamp =
-      object.timestamp !== undefined && object.timestamp !== null ? BigInt(object.timestamp) : 0n;
-    message.swapAvailableBytes =
-      object.swapAvailableBytes !== undefined && object.swapAvailableBytes !== null
-        ? UInt64Value.fromPartial(object.swapAvailableBytes)
-        : undefined;
-    message.swapUsageBytes =
-      object.swapUsageBytes !== undefined && object.swapUsageBytes !== null
-        ? UInt64Value.fromPartial(object.swapUsageBytes)
-        : undefined;
+    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null) ? BigInt(object.timestamp) : 0n;
+    message.swapAvailableBytes = (object.swapAvailableBytes !== undefined && object.swapAvailableBytes !== null)
+      ? UInt64Value.fromPartial(object.swapAvailableBytes)
+      : undefined;
+    message.swapUsageBytes = (object.swapUsageBytes !== undefined && object.swapUsageBytes !== null)
+      ? UInt64Value.fromPartial(object.swapUsageBytes)
+      : undefined;
     return message;
   },
 };
@@ -15716,7 +15522,7 @@ export const UInt64Value: MessageFns<UInt64Value> = {
   encode(message: UInt64Value, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.value !== 0n) {
       if (BigInt.asUintN(64, message.value) !== message.value) {
-        throw new globalThis.Error('value provided for field message.value of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.value of type uint64 too large");
       }
       writer.uint32(8).uint64(message.value);
     }
@@ -15727,7 +15533,7 @@ export const UInt64Value: MessageFns<UInt64Value> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -15761,18 +15567,18 @@ export const UInt64Value: MessageFns<UInt64Value> = {
   },
   fromPartial(object: DeepPartial<UInt64Value>): UInt64Value {
     const message = createBaseUInt64Value();
-    message.value = object.value !== undefined && object.value !== null ? BigInt(object.value) : 0n;
+    message.value = (object.value !== undefined && object.value !== null) ? BigInt(object.value) : 0n;
     return message;
   },
 };
 
 function createBaseUpdateContainerResourcesRequest(): UpdateContainerResourcesRequest {
-  return { containerId: '', linux: undefined, windows: undefined, annotations: {} };
+  return { containerId: "", linux: undefined, windows: undefined, annotations: {} };
 }
 
 export const UpdateContainerResourcesRequest: MessageFns<UpdateContainerResourcesRequest> = {
   encode(message: UpdateContainerResourcesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.containerId !== '') {
+    if (message.containerId !== "") {
       writer.uint32(10).string(message.containerId);
     }
     if (message.linux !== undefined) {
@@ -15782,10 +15588,8 @@ export const UpdateContainerResourcesRequest: MessageFns<UpdateContainerResource
       WindowsContainerResources.encode(message.windows, writer.uint32(26).fork()).join();
     }
     globalThis.Object.entries(message.annotations).forEach(([key, value]: [string, string]) => {
-      UpdateContainerResourcesRequest_AnnotationsEntry.encode(
-        { key: key as any, value },
-        writer.uint32(34).fork(),
-      ).join();
+      UpdateContainerResourcesRequest_AnnotationsEntry.encode({ key: key as any, value }, writer.uint32(34).fork())
+        .join();
     });
     return writer;
   },
@@ -15794,7 +15598,7 @@ export const UpdateContainerResourcesRequest: MessageFns<UpdateContainerResource
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -15855,15 +15659,13 @@ export const UpdateContainerResourcesRequest: MessageFns<UpdateContainerResource
   },
   fromPartial(object: DeepPartial<UpdateContainerResourcesRequest>): UpdateContainerResourcesRequest {
     const message = createBaseUpdateContainerResourcesRequest();
-    message.containerId = object.containerId ?? '';
-    message.linux =
-      object.linux !== undefined && object.linux !== null
-        ? LinuxContainerResources.fromPartial(object.linux)
-        : undefined;
-    message.windows =
-      object.windows !== undefined && object.windows !== null
-        ? WindowsContainerResources.fromPartial(object.windows)
-        : undefined;
+    message.containerId = object.containerId ?? "";
+    message.linux = (object.linux !== undefined && object.linux !== null)
+      ? LinuxContainerResources.fromPartial(object.linux)
+      : undefined;
+    message.windows = (object.windows !== undefined && object.windows !== null)
+      ? WindowsContainerResources.fromPartial(object.windows)
+      : undefined;
     message.annotations = (globalThis.Object.entries(object.annotations ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
@@ -15878,82 +15680,80 @@ export const UpdateContainerResourcesRequest: MessageFns<UpdateContainerResource
 };
 
 function createBaseUpdateContainerResourcesRequest_AnnotationsEntry(): UpdateContainerResourcesRequest_AnnotationsEntry {
-  return { key: '', value: '' };
+  return { key: "", value: "" };
 }
 
-export const UpdateContainerResourcesRequest_AnnotationsEntry: MessageFns<UpdateContainerResourcesRequest_AnnotationsEntry> =
-  {
-    encode(
-      message: UpdateContainerResourcesRequest_AnnotationsEntry,
-      writer: BinaryWriter = new BinaryWriter(),
-    ): BinaryWriter {
-      if (message.key !== '') {
-        writer.uint32(10).string(message.key);
-      }
-      if (message.value !== '') {
-        writer.uint32(18).string(message.value);
-      }
-      return writer;
-    },
+export const UpdateContainerResourcesRequest_AnnotationsEntry: MessageFns<
+  UpdateContainerResourcesRequest_AnnotationsEntry
+> = {
+  encode(
+    message: UpdateContainerResourcesRequest_AnnotationsEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
 
-    decode(
-      input: BinaryReader | Uint8Array,
-      length?: number,
-    ): UpdateContainerResourcesRequest_AnnotationsEntry {
-      const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-      const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-      if (previousRecursionDepth >= 100) {
-        throw new globalThis.Error('protobuf decode recursion limit exceeded');
-      }
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-      try {
-        const end = length === undefined ? reader.len : reader.pos + length;
-        const message = createBaseUpdateContainerResourcesRequest_AnnotationsEntry();
-        while (reader.pos < end) {
-          const tag = reader.uint32();
-          switch (tag >>> 3) {
-            case 1: {
-              if (tag !== 10) {
-                break;
-              }
-
-              message.key = reader.string();
-              continue;
-            }
-            case 2: {
-              if (tag !== 18) {
-                break;
-              }
-
-              message.value = reader.string();
-              continue;
-            }
-          }
-          if ((tag & 7) === 4 || tag === 0) {
-            break;
-          }
-          reader.skip(tag & 7);
-        }
-        return message;
-      } finally {
-        (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-      }
-    },
-
-    create(
-      base?: DeepPartial<UpdateContainerResourcesRequest_AnnotationsEntry>,
-    ): UpdateContainerResourcesRequest_AnnotationsEntry {
-      return UpdateContainerResourcesRequest_AnnotationsEntry.fromPartial(base ?? {});
-    },
-    fromPartial(
-      object: DeepPartial<UpdateContainerResourcesRequest_AnnotationsEntry>,
-    ): UpdateContainerResourcesRequest_AnnotationsEntry {
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateContainerResourcesRequest_AnnotationsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseUpdateContainerResourcesRequest_AnnotationsEntry();
-      message.key = object.key ?? '';
-      message.value = object.value ?? '';
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
       return message;
-    },
-  };
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(
+    base?: DeepPartial<UpdateContainerResourcesRequest_AnnotationsEntry>,
+  ): UpdateContainerResourcesRequest_AnnotationsEntry {
+    return UpdateContainerResourcesRequest_AnnotationsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(
+    object: DeepPartial<UpdateContainerResourcesRequest_AnnotationsEntry>,
+  ): UpdateContainerResourcesRequest_AnnotationsEntry {
+    const message = createBaseUpdateContainerResourcesRequest_AnnotationsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
 
 function createBaseUpdateContainerResourcesResponse(): UpdateContainerResourcesResponse {
   return {};
@@ -15968,7 +15768,7 @@ export const UpdateContainerResourcesResponse: MessageFns<UpdateContainerResourc
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -15999,12 +15799,12 @@ export const UpdateContainerResourcesResponse: MessageFns<UpdateContainerResourc
 };
 
 function createBaseUpdatePodSandboxResourcesRequest(): UpdatePodSandboxResourcesRequest {
-  return { podSandboxId: '', overhead: undefined, resources: undefined };
+  return { podSandboxId: "", overhead: undefined, resources: undefined };
 }
 
 export const UpdatePodSandboxResourcesRequest: MessageFns<UpdatePodSandboxResourcesRequest> = {
   encode(message: UpdatePodSandboxResourcesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.podSandboxId !== '') {
+    if (message.podSandboxId !== "") {
       writer.uint32(10).string(message.podSandboxId);
     }
     if (message.overhead !== undefined) {
@@ -16020,7 +15820,7 @@ export const UpdatePodSandboxResourcesRequest: MessageFns<UpdatePodSandboxResour
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -16070,15 +15870,13 @@ export const UpdatePodSandboxResourcesRequest: MessageFns<UpdatePodSandboxResour
   },
   fromPartial(object: DeepPartial<UpdatePodSandboxResourcesRequest>): UpdatePodSandboxResourcesRequest {
     const message = createBaseUpdatePodSandboxResourcesRequest();
-    message.podSandboxId = object.podSandboxId ?? '';
-    message.overhead =
-      object.overhead !== undefined && object.overhead !== null
-        ? LinuxContainerResources.fromPartial(object.overhead)
-        : undefined;
-    message.resources =
-      object.resources !== undefined && object.resources !== null
-        ? LinuxContainerResources.fromPartial(object.resources)
-        : undefined;
+    message.podSandboxId = object.podSandboxId ?? "";
+    message.overhead = (object.overhead !== undefined && object.overhead !== null)
+      ? LinuxContainerResources.fromPartial(object.overhead)
+      : undefined;
+    message.resources = (object.resources !== undefined && object.resources !== null)
+      ? LinuxContainerResources.fromPartial(object.resources)
+      : undefined;
     return message;
   },
 };
@@ -16096,7 +15894,7 @@ export const UpdatePodSandboxResourcesResponse: MessageFns<UpdatePodSandboxResou
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -16142,7 +15940,7 @@ export const UpdateRuntimeConfigRequest: MessageFns<UpdateRuntimeConfigRequest> 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -16176,10 +15974,9 @@ export const UpdateRuntimeConfigRequest: MessageFns<UpdateRuntimeConfigRequest> 
   },
   fromPartial(object: DeepPartial<UpdateRuntimeConfigRequest>): UpdateRuntimeConfigRequest {
     const message = createBaseUpdateRuntimeConfigRequest();
-    message.runtimeConfig =
-      object.runtimeConfig !== undefined && object.runtimeConfig !== null
-        ? RuntimeConfig.fromPartial(object.runtimeConfig)
-        : undefined;
+    message.runtimeConfig = (object.runtimeConfig !== undefined && object.runtimeConfig !== null)
+      ? RuntimeConfig.fromPartial(object.runtimeConfig)
+      : undefined;
     return message;
   },
 };
@@ -16197,7 +15994,7 @@ export const UpdateRuntimeConfigResponse: MessageFns<UpdateRuntimeConfigResponse
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -16249,7 +16046,7 @@ export const UserNamespace: MessageFns<UserNamespace> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -16307,12 +16104,12 @@ export const UserNamespace: MessageFns<UserNamespace> = {
 };
 
 function createBaseVersionRequest(): VersionRequest {
-  return { version: '' };
+  return { version: "" };
 }
 
 export const VersionRequest: MessageFns<VersionRequest> = {
   encode(message: VersionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.version !== '') {
+    if (message.version !== "") {
       writer.uint32(10).string(message.version);
     }
     return writer;
@@ -16322,7 +16119,7 @@ export const VersionRequest: MessageFns<VersionRequest> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -16356,27 +16153,27 @@ export const VersionRequest: MessageFns<VersionRequest> = {
   },
   fromPartial(object: DeepPartial<VersionRequest>): VersionRequest {
     const message = createBaseVersionRequest();
-    message.version = object.version ?? '';
+    message.version = object.version ?? "";
     return message;
   },
 };
 
 function createBaseVersionResponse(): VersionResponse {
-  return { version: '', runtimeName: '', runtimeVersion: '', runtimeApiVersion: '' };
+  return { version: "", runtimeName: "", runtimeVersion: "", runtimeApiVersion: "" };
 }
 
 export const VersionResponse: MessageFns<VersionResponse> = {
   encode(message: VersionResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.version !== '') {
+    if (message.version !== "") {
       writer.uint32(10).string(message.version);
     }
-    if (message.runtimeName !== '') {
+    if (message.runtimeName !== "") {
       writer.uint32(18).string(message.runtimeName);
     }
-    if (message.runtimeVersion !== '') {
+    if (message.runtimeVersion !== "") {
       writer.uint32(26).string(message.runtimeVersion);
     }
-    if (message.runtimeApiVersion !== '') {
+    if (message.runtimeApiVersion !== "") {
       writer.uint32(34).string(message.runtimeApiVersion);
     }
     return writer;
@@ -16386,7 +16183,7 @@ export const VersionResponse: MessageFns<VersionResponse> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -16444,10 +16241,10 @@ export const VersionResponse: MessageFns<VersionResponse> = {
   },
   fromPartial(object: DeepPartial<VersionResponse>): VersionResponse {
     const message = createBaseVersionResponse();
-    message.version = object.version ?? '';
-    message.runtimeName = object.runtimeName ?? '';
-    message.runtimeVersion = object.runtimeVersion ?? '';
-    message.runtimeApiVersion = object.runtimeApiVersion ?? '';
+    message.version = object.version ?? "";
+    message.runtimeName = object.runtimeName ?? "";
+    message.runtimeVersion = object.runtimeVersion ?? "";
+    message.runtimeApiVersion = object.runtimeApiVersion ?? "";
     return message;
   },
 };
@@ -16471,7 +16268,7 @@ export const WindowsContainerConfig: MessageFns<WindowsContainerConfig> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -16513,14 +16310,12 @@ export const WindowsContainerConfig: MessageFns<WindowsContainerConfig> = {
   },
   fromPartial(object: DeepPartial<WindowsContainerConfig>): WindowsContainerConfig {
     const message = createBaseWindowsContainerConfig();
-    message.resources =
-      object.resources !== undefined && object.resources !== null
-        ? WindowsContainerResources.fromPartial(object.resources)
-        : undefined;
-    message.securityContext =
-      object.securityContext !== undefined && object.securityContext !== null
-        ? WindowsContainerSecurityContext.fromPartial(object.securityContext)
-        : undefined;
+    message.resources = (object.resources !== undefined && object.resources !== null)
+      ? WindowsContainerResources.fromPartial(object.resources)
+      : undefined;
+    message.securityContext = (object.securityContext !== undefined && object.securityContext !== null)
+      ? WindowsContainerSecurityContext.fromPartial(object.securityContext)
+      : undefined;
     return message;
   },
 };
@@ -16540,35 +16335,31 @@ export const WindowsContainerResources: MessageFns<WindowsContainerResources> = 
   encode(message: WindowsContainerResources, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.cpuShares !== 0n) {
       if (BigInt.asIntN(64, message.cpuShares) !== message.cpuShares) {
-        throw new globalThis.Error('value provided for field message.cpuShares of type int64 too large');
+        throw new globalThis.Error("value provided for field message.cpuShares of type int64 too large");
       }
       writer.uint32(8).int64(message.cpuShares);
     }
     if (message.cpuCount !== 0n) {
       if (BigInt.asIntN(64, message.cpuCount) !== message.cpuCount) {
-        throw new globalThis.Error('value provided for field message.cpuCount of type int64 too large');
+        throw new globalThis.Error("value provided for field message.cpuCount of type int64 too large");
       }
       writer.uint32(16).int64(message.cpuCount);
     }
     if (message.cpuMaximum !== 0n) {
       if (BigInt.asIntN(64, message.cpuMaximum) !== message.cpuMaximum) {
-        throw new globalThis.Error('value provided for field message.cpuMaximum of type int64 too large');
+        throw new globalThis.Error("value provided for field message.cpuMaximum of type int64 too large");
       }
       writer.uint32(24).int64(message.cpuMaximum);
     }
     if (message.memoryLimitInBytes !== 0n) {
       if (BigInt.asIntN(64, message.memoryLimitInBytes) !== message.memoryLimitInBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.memoryLimitInBytes of type int64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.memoryLimitInBytes of type int64 too large");
       }
       writer.uint32(32).int64(message.memoryLimitInBytes);
     }
     if (message.rootfsSizeInBytes !== 0n) {
       if (BigInt.asIntN(64, message.rootfsSizeInBytes) !== message.rootfsSizeInBytes) {
-        throw new globalThis.Error(
-          'value provided for field message.rootfsSizeInBytes of type int64 too large',
-        );
+        throw new globalThis.Error("value provided for field message.rootfsSizeInBytes of type int64 too large");
       }
       writer.uint32(40).int64(message.rootfsSizeInBytes);
     }
@@ -16582,7 +16373,7 @@ export const WindowsContainerResources: MessageFns<WindowsContainerResources> = 
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -16656,35 +16447,32 @@ export const WindowsContainerResources: MessageFns<WindowsContainerResources> = 
   },
   fromPartial(object: DeepPartial<WindowsContainerResources>): WindowsContainerResources {
     const message = createBaseWindowsContainerResources();
-    message.cpuShares =
-      object.cpuShares !== undefined && object.cpuShares !== null ? BigInt(object.cpuShares) : 0n;
-    message.cpuCount =
-      object.cpuCount !== undefined && object.cpuCount !== null ? BigInt(object.cpuCount) : 0n;
-    message.cpuMaximum =
-      object.cpuMaximum !== undefined && object.cpuMaximum !== null ? BigInt(object.cpuMaximum) : 0n;
-    message.memoryLimitInBytes =
-      object.memoryLimitInBytes !== undefined && object.memoryLimitInBytes !== null
-        ? BigInt(object.memoryLimitInBytes)
-        : 0n;
-    message.rootfsSizeInBytes =
-      object.rootfsSizeInBytes !== undefined && object.rootfsSizeInBytes !== null
-        ? BigInt(object.rootfsSizeInBytes)
-        : 0n;
+    message.cpuShares = (object.cpuShares !== undefined && object.cpuShares !== null) ? BigInt(object.cpuShares) : 0n;
+    message.cpuCount = (object.cpuCount !== undefined && object.cpuCount !== null) ? BigInt(object.cpuCount) : 0n;
+    message.cpuMaximum = (object.cpuMaximum !== undefined && object.cpuMaximum !== null)
+      ? BigInt(object.cpuMaximum)
+      : 0n;
+    message.memoryLimitInBytes = (object.memoryLimitInBytes !== undefined && object.memoryLimitInBytes !== null)
+      ? BigInt(object.memoryLimitInBytes)
+      : 0n;
+    message.rootfsSizeInBytes = (object.rootfsSizeInBytes !== undefined && object.rootfsSizeInBytes !== null)
+      ? BigInt(object.rootfsSizeInBytes)
+      : 0n;
     message.affinityCpus = object.affinityCpus?.map((e) => WindowsCpuGroupAffinity.fromPartial(e)) || [];
     return message;
   },
 };
 
 function createBaseWindowsContainerSecurityContext(): WindowsContainerSecurityContext {
-  return { runAsUsername: '', credentialSpec: '', hostProcess: false };
+  return { runAsUsername: "", credentialSpec: "", hostProcess: false };
 }
 
 export const WindowsContainerSecurityContext: MessageFns<WindowsContainerSecurityContext> = {
   encode(message: WindowsContainerSecurityContext, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.runAsUsername !== '') {
+    if (message.runAsUsername !== "") {
       writer.uint32(10).string(message.runAsUsername);
     }
-    if (message.credentialSpec !== '') {
+    if (message.credentialSpec !== "") {
       writer.uint32(18).string(message.credentialSpec);
     }
     if (message.hostProcess !== false) {
@@ -16697,7 +16485,7 @@ export const WindowsContainerSecurityContext: MessageFns<WindowsContainerSecurit
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -16747,8 +16535,8 @@ export const WindowsContainerSecurityContext: MessageFns<WindowsContainerSecurit
   },
   fromPartial(object: DeepPartial<WindowsContainerSecurityContext>): WindowsContainerSecurityContext {
     const message = createBaseWindowsContainerSecurityContext();
-    message.runAsUsername = object.runAsUsername ?? '';
-    message.credentialSpec = object.credentialSpec ?? '';
+    message.runAsUsername = object.runAsUsername ?? "";
+    message.credentialSpec = object.credentialSpec ?? "";
     message.hostProcess = object.hostProcess ?? false;
     return message;
   },
@@ -16779,7 +16567,7 @@ export const WindowsContainerStats: MessageFns<WindowsContainerStats> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -16837,20 +16625,18 @@ export const WindowsContainerStats: MessageFns<WindowsContainerStats> = {
   },
   fromPartial(object: DeepPartial<WindowsContainerStats>): WindowsContainerStats {
     const message = createBaseWindowsContainerStats();
-    message.attributes =
-      object.attributes !== undefined && object.attributes !== null
-        ? ContainerAttributes.fromPartial(object.attributes)
-        : undefined;
-    message.cpu =
-      object.cpu !== undefined && object.cpu !== null ? WindowsCpuUsage.fromPartial(object.cpu) : undefined;
-    message.memory =
-      object.memory !== undefined && object.memory !== null
-        ? WindowsMemoryUsage.fromPartial(object.memory)
-        : undefined;
-    message.writableLayer =
-      object.writableLayer !== undefined && object.writableLayer !== null
-        ? WindowsFilesystemUsage.fromPartial(object.writableLayer)
-        : undefined;
+    message.attributes = (object.attributes !== undefined && object.attributes !== null)
+      ? ContainerAttributes.fromPartial(object.attributes)
+      : undefined;
+    message.cpu = (object.cpu !== undefined && object.cpu !== null)
+      ? WindowsCpuUsage.fromPartial(object.cpu)
+      : undefined;
+    message.memory = (object.memory !== undefined && object.memory !== null)
+      ? WindowsMemoryUsage.fromPartial(object.memory)
+      : undefined;
+    message.writableLayer = (object.writableLayer !== undefined && object.writableLayer !== null)
+      ? WindowsFilesystemUsage.fromPartial(object.writableLayer)
+      : undefined;
     return message;
   },
 };
@@ -16863,7 +16649,7 @@ export const WindowsCpuGroupAffinity: MessageFns<WindowsCpuGroupAffinity> = {
   encode(message: WindowsCpuGroupAffinity, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.cpuMask !== 0n) {
       if (BigInt.asUintN(64, message.cpuMask) !== message.cpuMask) {
-        throw new globalThis.Error('value provided for field message.cpuMask of type uint64 too large');
+        throw new globalThis.Error("value provided for field message.cpuMask of type uint64 too large");
       }
       writer.uint32(8).uint64(message.cpuMask);
     }
@@ -16877,7 +16663,7 @@ export const WindowsCpuGroupAffinity: MessageFns<WindowsCpuGroupAffinity> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -16919,7 +16705,7 @@ export const WindowsCpuGroupAffinity: MessageFns<WindowsCpuGroupAffinity> = {
   },
   fromPartial(object: DeepPartial<WindowsCpuGroupAffinity>): WindowsCpuGroupAffinity {
     const message = createBaseWindowsCpuGroupAffinity();
-    message.cpuMask = object.cpuMask !== undefined && object.cpuMask !== null ? BigInt(object.cpuMask) : 0n;
+    message.cpuMask = (object.cpuMask !== undefined && object.cpuMask !== null) ? BigInt(object.cpuMask) : 0n;
     message.cpuGroup = object.cpuGroup ?? 0;
     return message;
   },
@@ -16933,7 +16719,7 @@ export const WindowsCpuUsage: MessageFns<WindowsCpuUsage> = {
   encode(message: WindowsCpuUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.timestamp !== 0n) {
       if (BigInt.asIntN(64, message.timestamp) !== message.timestamp) {
-        throw new globalThis.Error('value provided for field message.timestamp of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timestamp of type int64 too large");
       }
       writer.uint32(8).int64(message.timestamp);
     }
@@ -16950,7 +16736,7 @@ export const WindowsCpuUsage: MessageFns<WindowsCpuUsage> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -17000,16 +16786,13 @@ export const WindowsCpuUsage: MessageFns<WindowsCpuUsage> = {
   },
   fromPartial(object: DeepPartial<WindowsCpuUsage>): WindowsCpuUsage {
     const message = createBaseWindowsCpuUsage();
-    message.timestamp =
-      object.timestamp !== undefined && object.timestamp !== null ? BigInt(object.timestamp) : 0n;
-    message.usageCoreNanoSeconds =
-      object.usageCoreNanoSeconds !== undefined && object.usageCoreNanoSeconds !== null
-        ? UInt64Value.fromPartial(object.usageCoreNanoSeconds)
-        : undefined;
-    message.usageNanoCores =
-      object.usageNanoCores !== undefined && object.usageNanoCores !== null
-        ? UInt64Value.fromPartial(object.usageNanoCores)
-        : undefined;
+    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null) ? BigInt(object.timestamp) : 0n;
+    message.usageCoreNanoSeconds = (object.usageCoreNanoSeconds !== undefined && object.usageCoreNanoSeconds !== null)
+      ? UInt64Value.fromPartial(object.usageCoreNanoSeconds)
+      : undefined;
+    message.usageNanoCores = (object.usageNanoCores !== undefined && object.usageNanoCores !== null)
+      ? UInt64Value.fromPartial(object.usageNanoCores)
+      : undefined;
     return message;
   },
 };
@@ -17022,7 +16805,7 @@ export const WindowsFilesystemUsage: MessageFns<WindowsFilesystemUsage> = {
   encode(message: WindowsFilesystemUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.timestamp !== 0n) {
       if (BigInt.asIntN(64, message.timestamp) !== message.timestamp) {
-        throw new globalThis.Error('value provided for field message.timestamp of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timestamp of type int64 too large");
       }
       writer.uint32(8).int64(message.timestamp);
     }
@@ -17039,7 +16822,7 @@ export const WindowsFilesystemUsage: MessageFns<WindowsFilesystemUsage> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -17089,16 +16872,13 @@ export const WindowsFilesystemUsage: MessageFns<WindowsFilesystemUsage> = {
   },
   fromPartial(object: DeepPartial<WindowsFilesystemUsage>): WindowsFilesystemUsage {
     const message = createBaseWindowsFilesystemUsage();
-    message.timestamp =
-      object.timestamp !== undefined && object.timestamp !== null ? BigInt(object.timestamp) : 0n;
-    message.fsId =
-      object.fsId !== undefined && object.fsId !== null
-        ? FilesystemIdentifier.fromPartial(object.fsId)
-        : undefined;
-    message.usedBytes =
-      object.usedBytes !== undefined && object.usedBytes !== null
-        ? UInt64Value.fromPartial(object.usedBytes)
-        : undefined;
+    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null) ? BigInt(object.timestamp) : 0n;
+    message.fsId = (object.fsId !== undefined && object.fsId !== null)
+      ? FilesystemIdentifier.fromPartial(object.fsId)
+      : undefined;
+    message.usedBytes = (object.usedBytes !== undefined && object.usedBytes !== null)
+      ? UInt64Value.fromPartial(object.usedBytes)
+      : undefined;
     return message;
   },
 };
@@ -17117,7 +16897,7 @@ export const WindowsMemoryUsage: MessageFns<WindowsMemoryUsage> = {
   encode(message: WindowsMemoryUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.timestamp !== 0n) {
       if (BigInt.asIntN(64, message.timestamp) !== message.timestamp) {
-        throw new globalThis.Error('value provided for field message.timestamp of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timestamp of type int64 too large");
       }
       writer.uint32(8).int64(message.timestamp);
     }
@@ -17140,7 +16920,7 @@ export const WindowsMemoryUsage: MessageFns<WindowsMemoryUsage> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -17206,24 +16986,19 @@ export const WindowsMemoryUsage: MessageFns<WindowsMemoryUsage> = {
   },
   fromPartial(object: DeepPartial<WindowsMemoryUsage>): WindowsMemoryUsage {
     const message = createBaseWindowsMemoryUsage();
-    message.timestamp =
-      object.timestamp !== undefined && object.timestamp !== null ? BigInt(object.timestamp) : 0n;
-    message.workingSetBytes =
-      object.workingSetBytes !== undefined && object.workingSetBytes !== null
-        ? UInt64Value.fromPartial(object.workingSetBytes)
-        : undefined;
-    message.availableBytes =
-      object.availableBytes !== undefined && object.availableBytes !== null
-        ? UInt64Value.fromPartial(object.availableBytes)
-        : undefined;
-    message.pageFaults =
-      object.pageFaults !== undefined && object.pageFaults !== null
-        ? UInt64Value.fromPartial(object.pageFaults)
-        : undefined;
-    message.commitMemoryBytes =
-      object.commitMemoryBytes !== undefined && object.commitMemoryBytes !== null
-        ? UInt64Value.fromPartial(object.commitMemoryBytes)
-        : undefined;
+    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null) ? BigInt(object.timestamp) : 0n;
+    message.workingSetBytes = (object.workingSetBytes !== undefined && object.workingSetBytes !== null)
+      ? UInt64Value.fromPartial(object.workingSetBytes)
+      : undefined;
+    message.availableBytes = (object.availableBytes !== undefined && object.availableBytes !== null)
+      ? UInt64Value.fromPartial(object.availableBytes)
+      : undefined;
+    message.pageFaults = (object.pageFaults !== undefined && object.pageFaults !== null)
+      ? UInt64Value.fromPartial(object.pageFaults)
+      : undefined;
+    message.commitMemoryBytes = (object.commitMemoryBytes !== undefined && object.commitMemoryBytes !== null)
+      ? UInt64Value.fromPartial(object.commitMemoryBytes)
+      : undefined;
     return message;
   },
 };
@@ -17244,7 +17019,7 @@ export const WindowsNamespaceOption: MessageFns<WindowsNamespaceOption> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -17284,18 +17059,12 @@ export const WindowsNamespaceOption: MessageFns<WindowsNamespaceOption> = {
 };
 
 function createBaseWindowsNetworkInterfaceUsage(): WindowsNetworkInterfaceUsage {
-  return {
-    name: '',
-    rxBytes: undefined,
-    rxPacketsDropped: undefined,
-    txBytes: undefined,
-    txPacketsDropped: undefined,
-  };
+  return { name: "", rxBytes: undefined, rxPacketsDropped: undefined, txBytes: undefined, txPacketsDropped: undefined };
 }
 
 export const WindowsNetworkInterfaceUsage: MessageFns<WindowsNetworkInterfaceUsage> = {
   encode(message: WindowsNetworkInterfaceUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== '') {
+    if (message.name !== "") {
       writer.uint32(10).string(message.name);
     }
     if (message.rxBytes !== undefined) {
@@ -17317,7 +17086,7 @@ export const WindowsNetworkInterfaceUsage: MessageFns<WindowsNetworkInterfaceUsa
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -17383,23 +17152,19 @@ export const WindowsNetworkInterfaceUsage: MessageFns<WindowsNetworkInterfaceUsa
   },
   fromPartial(object: DeepPartial<WindowsNetworkInterfaceUsage>): WindowsNetworkInterfaceUsage {
     const message = createBaseWindowsNetworkInterfaceUsage();
-    message.name = object.name ?? '';
-    message.rxBytes =
-      object.rxBytes !== undefined && object.rxBytes !== null
-        ? UInt64Value.fromPartial(object.rxBytes)
-        : undefined;
-    message.rxPacketsDropped =
-      object.rxPacketsDropped !== undefined && object.rxPacketsDropped !== null
-        ? UInt64Value.fromPartial(object.rxPacketsDropped)
-        : undefined;
-    message.txBytes =
-      object.txBytes !== undefined && object.txBytes !== null
-        ? UInt64Value.fromPartial(object.txBytes)
-        : undefined;
-    message.txPacketsDropped =
-      object.txPacketsDropped !== undefined && object.txPacketsDropped !== null
-        ? UInt64Value.fromPartial(object.txPacketsDropped)
-        : undefined;
+    message.name = object.name ?? "";
+    message.rxBytes = (object.rxBytes !== undefined && object.rxBytes !== null)
+      ? UInt64Value.fromPartial(object.rxBytes)
+      : undefined;
+    message.rxPacketsDropped = (object.rxPacketsDropped !== undefined && object.rxPacketsDropped !== null)
+      ? UInt64Value.fromPartial(object.rxPacketsDropped)
+      : undefined;
+    message.txBytes = (object.txBytes !== undefined && object.txBytes !== null)
+      ? UInt64Value.fromPartial(object.txBytes)
+      : undefined;
+    message.txPacketsDropped = (object.txPacketsDropped !== undefined && object.txPacketsDropped !== null)
+      ? UInt64Value.fromPartial(object.txPacketsDropped)
+      : undefined;
     return message;
   },
 };
@@ -17412,7 +17177,7 @@ export const WindowsNetworkUsage: MessageFns<WindowsNetworkUsage> = {
   encode(message: WindowsNetworkUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.timestamp !== 0n) {
       if (BigInt.asIntN(64, message.timestamp) !== message.timestamp) {
-        throw new globalThis.Error('value provided for field message.timestamp of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timestamp of type int64 too large");
       }
       writer.uint32(8).int64(message.timestamp);
     }
@@ -17429,7 +17194,7 @@ export const WindowsNetworkUsage: MessageFns<WindowsNetworkUsage> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -17479,12 +17244,10 @@ export const WindowsNetworkUsage: MessageFns<WindowsNetworkUsage> = {
   },
   fromPartial(object: DeepPartial<WindowsNetworkUsage>): WindowsNetworkUsage {
     const message = createBaseWindowsNetworkUsage();
-    message.timestamp =
-      object.timestamp !== undefined && object.timestamp !== null ? BigInt(object.timestamp) : 0n;
-    message.defaultInterface =
-      object.defaultInterface !== undefined && object.defaultInterface !== null
-        ? WindowsNetworkInterfaceUsage.fromPartial(object.defaultInterface)
-        : undefined;
+    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null) ? BigInt(object.timestamp) : 0n;
+    message.defaultInterface = (object.defaultInterface !== undefined && object.defaultInterface !== null)
+      ? WindowsNetworkInterfaceUsage.fromPartial(object.defaultInterface)
+      : undefined;
     message.interfaces = object.interfaces?.map((e) => WindowsNetworkInterfaceUsage.fromPartial(e)) || [];
     return message;
   },
@@ -17506,7 +17269,7 @@ export const WindowsPodSandboxConfig: MessageFns<WindowsPodSandboxConfig> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -17540,10 +17303,9 @@ export const WindowsPodSandboxConfig: MessageFns<WindowsPodSandboxConfig> = {
   },
   fromPartial(object: DeepPartial<WindowsPodSandboxConfig>): WindowsPodSandboxConfig {
     const message = createBaseWindowsPodSandboxConfig();
-    message.securityContext =
-      object.securityContext !== undefined && object.securityContext !== null
-        ? WindowsSandboxSecurityContext.fromPartial(object.securityContext)
-        : undefined;
+    message.securityContext = (object.securityContext !== undefined && object.securityContext !== null)
+      ? WindowsSandboxSecurityContext.fromPartial(object.securityContext)
+      : undefined;
     return message;
   },
 };
@@ -17576,7 +17338,7 @@ export const WindowsPodSandboxStats: MessageFns<WindowsPodSandboxStats> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -17642,20 +17404,18 @@ export const WindowsPodSandboxStats: MessageFns<WindowsPodSandboxStats> = {
   },
   fromPartial(object: DeepPartial<WindowsPodSandboxStats>): WindowsPodSandboxStats {
     const message = createBaseWindowsPodSandboxStats();
-    message.cpu =
-      object.cpu !== undefined && object.cpu !== null ? WindowsCpuUsage.fromPartial(object.cpu) : undefined;
-    message.memory =
-      object.memory !== undefined && object.memory !== null
-        ? WindowsMemoryUsage.fromPartial(object.memory)
-        : undefined;
-    message.network =
-      object.network !== undefined && object.network !== null
-        ? WindowsNetworkUsage.fromPartial(object.network)
-        : undefined;
-    message.process =
-      object.process !== undefined && object.process !== null
-        ? WindowsProcessUsage.fromPartial(object.process)
-        : undefined;
+    message.cpu = (object.cpu !== undefined && object.cpu !== null)
+      ? WindowsCpuUsage.fromPartial(object.cpu)
+      : undefined;
+    message.memory = (object.memory !== undefined && object.memory !== null)
+      ? WindowsMemoryUsage.fromPartial(object.memory)
+      : undefined;
+    message.network = (object.network !== undefined && object.network !== null)
+      ? WindowsNetworkUsage.fromPartial(object.network)
+      : undefined;
+    message.process = (object.process !== undefined && object.process !== null)
+      ? WindowsProcessUsage.fromPartial(object.process)
+      : undefined;
     message.containers = object.containers?.map((e) => WindowsContainerStats.fromPartial(e)) || [];
     return message;
   },
@@ -17669,7 +17429,7 @@ export const WindowsProcessUsage: MessageFns<WindowsProcessUsage> = {
   encode(message: WindowsProcessUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.timestamp !== 0n) {
       if (BigInt.asIntN(64, message.timestamp) !== message.timestamp) {
-        throw new globalThis.Error('value provided for field message.timestamp of type int64 too large');
+        throw new globalThis.Error("value provided for field message.timestamp of type int64 too large");
       }
       writer.uint32(8).int64(message.timestamp);
     }
@@ -17683,7 +17443,7 @@ export const WindowsProcessUsage: MessageFns<WindowsProcessUsage> = {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -17725,26 +17485,24 @@ export const WindowsProcessUsage: MessageFns<WindowsProcessUsage> = {
   },
   fromPartial(object: DeepPartial<WindowsProcessUsage>): WindowsProcessUsage {
     const message = createBaseWindowsProcessUsage();
-    message.timestamp =
-      object.timestamp !== undefined && object.timestamp !== null ? BigInt(object.timestamp) : 0n;
-    message.processCount =
-      object.processCount !== undefined && object.processCount !== null
-        ? UInt64Value.fromPartial(object.processCount)
-        : undefined;
+    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null) ? BigInt(object.timestamp) : 0n;
+    message.processCount = (object.processCount !== undefined && object.processCount !== null)
+      ? UInt64Value.fromPartial(object.processCount)
+      : undefined;
     return message;
   },
 };
 
 function createBaseWindowsSandboxSecurityContext(): WindowsSandboxSecurityContext {
-  return { runAsUsername: '', credentialSpec: '', hostProcess: false, namespaceOptions: undefined };
+  return { runAsUsername: "", credentialSpec: "", hostProcess: false, namespaceOptions: undefined };
 }
 
 export const WindowsSandboxSecurityContext: MessageFns<WindowsSandboxSecurityContext> = {
   encode(message: WindowsSandboxSecurityContext, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.runAsUsername !== '') {
+    if (message.runAsUsername !== "") {
       writer.uint32(10).string(message.runAsUsername);
     }
-    if (message.credentialSpec !== '') {
+    if (message.credentialSpec !== "") {
       writer.uint32(18).string(message.credentialSpec);
     }
     if (message.hostProcess !== false) {
@@ -17760,7 +17518,7 @@ export const WindowsSandboxSecurityContext: MessageFns<WindowsSandboxSecurityCon
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error('protobuf decode recursion limit exceeded');
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
     }
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
@@ -17818,13 +17576,12 @@ export const WindowsSandboxSecurityContext: MessageFns<WindowsSandboxSecurityCon
   },
   fromPartial(object: DeepPartial<WindowsSandboxSecurityContext>): WindowsSandboxSecurityContext {
     const message = createBaseWindowsSandboxSecurityContext();
-    message.runAsUsername = object.runAsUsername ?? '';
-    message.credentialSpec = object.credentialSpec ?? '';
+    message.runAsUsername = object.runAsUsername ?? "";
+    message.credentialSpec = object.credentialSpec ?? "";
     message.hostProcess = object.hostProcess ?? false;
-    message.namespaceOptions =
-      object.namespaceOptions !== undefined && object.namespaceOptions !== null
-        ? WindowsNamespaceOption.fromPartial(object.namespaceOptions)
-        : undefined;
+    message.namespaceOptions = (object.namespaceOptions !== undefined && object.namespaceOptions !== null)
+      ? WindowsNamespaceOption.fromPartial(object.namespaceOptions)
+      : undefined;
     return message;
   },
 };
@@ -17832,28 +17589,26 @@ export const WindowsSandboxSecurityContext: MessageFns<WindowsSandboxSecurityCon
 export type RuntimeServiceService = typeof RuntimeServiceService;
 export const RuntimeServiceService = {
   version: {
-    path: '/runtime.v1.RuntimeService/Version' as const,
+    path: "/runtime.v1.RuntimeService/Version" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: VersionRequest): Buffer => Buffer.from(VersionRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): VersionRequest => VersionRequest.decode(value),
-    responseSerialize: (value: VersionResponse): Buffer =>
-      Buffer.from(VersionResponse.encode(value).finish()),
+    responseSerialize: (value: VersionResponse): Buffer => Buffer.from(VersionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): VersionResponse => VersionResponse.decode(value),
   },
   runPodSandbox: {
-    path: '/runtime.v1.RuntimeService/RunPodSandbox' as const,
+    path: "/runtime.v1.RuntimeService/RunPodSandbox" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: RunPodSandboxRequest): Buffer =>
-      Buffer.from(RunPodSandboxRequest.encode(value).finish()),
+    requestSerialize: (value: RunPodSandboxRequest): Buffer => Buffer.from(RunPodSandboxRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): RunPodSandboxRequest => RunPodSandboxRequest.decode(value),
     responseSerialize: (value: RunPodSandboxResponse): Buffer =>
       Buffer.from(RunPodSandboxResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RunPodSandboxResponse => RunPodSandboxResponse.decode(value),
   },
   stopPodSandbox: {
-    path: '/runtime.v1.RuntimeService/StopPodSandbox' as const,
+    path: "/runtime.v1.RuntimeService/StopPodSandbox" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: StopPodSandboxRequest): Buffer =>
@@ -17864,7 +17619,7 @@ export const RuntimeServiceService = {
     responseDeserialize: (value: Buffer): StopPodSandboxResponse => StopPodSandboxResponse.decode(value),
   },
   removePodSandbox: {
-    path: '/runtime.v1.RuntimeService/RemovePodSandbox' as const,
+    path: "/runtime.v1.RuntimeService/RemovePodSandbox" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: RemovePodSandboxRequest): Buffer =>
@@ -17875,7 +17630,7 @@ export const RuntimeServiceService = {
     responseDeserialize: (value: Buffer): RemovePodSandboxResponse => RemovePodSandboxResponse.decode(value),
   },
   podSandboxStatus: {
-    path: '/runtime.v1.RuntimeService/PodSandboxStatus' as const,
+    path: "/runtime.v1.RuntimeService/PodSandboxStatus" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: PodSandboxStatusRequest): Buffer =>
@@ -17886,7 +17641,7 @@ export const RuntimeServiceService = {
     responseDeserialize: (value: Buffer): PodSandboxStatusResponse => PodSandboxStatusResponse.decode(value),
   },
   listPodSandbox: {
-    path: '/runtime.v1.RuntimeService/ListPodSandbox' as const,
+    path: "/runtime.v1.RuntimeService/ListPodSandbox" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ListPodSandboxRequest): Buffer =>
@@ -17897,7 +17652,7 @@ export const RuntimeServiceService = {
     responseDeserialize: (value: Buffer): ListPodSandboxResponse => ListPodSandboxResponse.decode(value),
   },
   streamPodSandboxes: {
-    path: '/runtime.v1.RuntimeService/StreamPodSandboxes' as const,
+    path: "/runtime.v1.RuntimeService/StreamPodSandboxes" as const,
     requestStream: false as const,
     responseStream: true as const,
     requestSerialize: (value: StreamPodSandboxesRequest): Buffer =>
@@ -17905,11 +17660,10 @@ export const RuntimeServiceService = {
     requestDeserialize: (value: Buffer): StreamPodSandboxesRequest => StreamPodSandboxesRequest.decode(value),
     responseSerialize: (value: StreamPodSandboxesResponse): Buffer =>
       Buffer.from(StreamPodSandboxesResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): StreamPodSandboxesResponse =>
-      StreamPodSandboxesResponse.decode(value),
+    responseDeserialize: (value: Buffer): StreamPodSandboxesResponse => StreamPodSandboxesResponse.decode(value),
   },
   createContainer: {
-    path: '/runtime.v1.RuntimeService/CreateContainer' as const,
+    path: "/runtime.v1.RuntimeService/CreateContainer" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: CreateContainerRequest): Buffer =>
@@ -17920,7 +17674,7 @@ export const RuntimeServiceService = {
     responseDeserialize: (value: Buffer): CreateContainerResponse => CreateContainerResponse.decode(value),
   },
   startContainer: {
-    path: '/runtime.v1.RuntimeService/StartContainer' as const,
+    path: "/runtime.v1.RuntimeService/StartContainer" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: StartContainerRequest): Buffer =>
@@ -17931,18 +17685,17 @@ export const RuntimeServiceService = {
     responseDeserialize: (value: Buffer): StartContainerResponse => StartContainerResponse.decode(value),
   },
   stopContainer: {
-    path: '/runtime.v1.RuntimeService/StopContainer' as const,
+    path: "/runtime.v1.RuntimeService/StopContainer" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: StopContainerRequest): Buffer =>
-      Buffer.from(StopContainerRequest.encode(value).finish()),
+    requestSerialize: (value: StopContainerRequest): Buffer => Buffer.from(StopContainerRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): StopContainerRequest => StopContainerRequest.decode(value),
     responseSerialize: (value: StopContainerResponse): Buffer =>
       Buffer.from(StopContainerResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): StopContainerResponse => StopContainerResponse.decode(value),
   },
   removeContainer: {
-    path: '/runtime.v1.RuntimeService/RemoveContainer' as const,
+    path: "/runtime.v1.RuntimeService/RemoveContainer" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: RemoveContainerRequest): Buffer =>
@@ -17953,7 +17706,7 @@ export const RuntimeServiceService = {
     responseDeserialize: (value: Buffer): RemoveContainerResponse => RemoveContainerResponse.decode(value),
   },
   listContainers: {
-    path: '/runtime.v1.RuntimeService/ListContainers' as const,
+    path: "/runtime.v1.RuntimeService/ListContainers" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ListContainersRequest): Buffer =>
@@ -17964,7 +17717,7 @@ export const RuntimeServiceService = {
     responseDeserialize: (value: Buffer): ListContainersResponse => ListContainersResponse.decode(value),
   },
   streamContainers: {
-    path: '/runtime.v1.RuntimeService/StreamContainers' as const,
+    path: "/runtime.v1.RuntimeService/StreamContainers" as const,
     requestStream: false as const,
     responseStream: true as const,
     requestSerialize: (value: StreamContainersRequest): Buffer =>
@@ -17975,7 +17728,7 @@ export const RuntimeServiceService = {
     responseDeserialize: (value: Buffer): StreamContainersResponse => StreamContainersResponse.decode(value),
   },
   containerStatus: {
-    path: '/runtime.v1.RuntimeService/ContainerStatus' as const,
+    path: "/runtime.v1.RuntimeService/ContainerStatus" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ContainerStatusRequest): Buffer =>
@@ -17986,7 +17739,7 @@ export const RuntimeServiceService = {
     responseDeserialize: (value: Buffer): ContainerStatusResponse => ContainerStatusResponse.decode(value),
   },
   updateContainerResources: {
-    path: '/runtime.v1.RuntimeService/UpdateContainerResources' as const,
+    path: "/runtime.v1.RuntimeService/UpdateContainerResources" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: UpdateContainerResourcesRequest): Buffer =>
@@ -17999,7 +17752,7 @@ export const RuntimeServiceService = {
       UpdateContainerResourcesResponse.decode(value),
   },
   reopenContainerLog: {
-    path: '/runtime.v1.RuntimeService/ReopenContainerLog' as const,
+    path: "/runtime.v1.RuntimeService/ReopenContainerLog" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ReopenContainerLogRequest): Buffer =>
@@ -18007,21 +17760,19 @@ export const RuntimeServiceService = {
     requestDeserialize: (value: Buffer): ReopenContainerLogRequest => ReopenContainerLogRequest.decode(value),
     responseSerialize: (value: ReopenContainerLogResponse): Buffer =>
       Buffer.from(ReopenContainerLogResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ReopenContainerLogResponse =>
-      ReopenContainerLogResponse.decode(value),
+    responseDeserialize: (value: Buffer): ReopenContainerLogResponse => ReopenContainerLogResponse.decode(value),
   },
   execSync: {
-    path: '/runtime.v1.RuntimeService/ExecSync' as const,
+    path: "/runtime.v1.RuntimeService/ExecSync" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ExecSyncRequest): Buffer => Buffer.from(ExecSyncRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ExecSyncRequest => ExecSyncRequest.decode(value),
-    responseSerialize: (value: ExecSyncResponse): Buffer =>
-      Buffer.from(ExecSyncResponse.encode(value).finish()),
+    responseSerialize: (value: ExecSyncResponse): Buffer => Buffer.from(ExecSyncResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ExecSyncResponse => ExecSyncResponse.decode(value),
   },
   exec: {
-    path: '/runtime.v1.RuntimeService/Exec' as const,
+    path: "/runtime.v1.RuntimeService/Exec" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ExecRequest): Buffer => Buffer.from(ExecRequest.encode(value).finish()),
@@ -18030,7 +17781,7 @@ export const RuntimeServiceService = {
     responseDeserialize: (value: Buffer): ExecResponse => ExecResponse.decode(value),
   },
   attach: {
-    path: '/runtime.v1.RuntimeService/Attach' as const,
+    path: "/runtime.v1.RuntimeService/Attach" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: AttachRequest): Buffer => Buffer.from(AttachRequest.encode(value).finish()),
@@ -18039,18 +17790,16 @@ export const RuntimeServiceService = {
     responseDeserialize: (value: Buffer): AttachResponse => AttachResponse.decode(value),
   },
   portForward: {
-    path: '/runtime.v1.RuntimeService/PortForward' as const,
+    path: "/runtime.v1.RuntimeService/PortForward" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: PortForwardRequest): Buffer =>
-      Buffer.from(PortForwardRequest.encode(value).finish()),
+    requestSerialize: (value: PortForwardRequest): Buffer => Buffer.from(PortForwardRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): PortForwardRequest => PortForwardRequest.decode(value),
-    responseSerialize: (value: PortForwardResponse): Buffer =>
-      Buffer.from(PortForwardResponse.encode(value).finish()),
+    responseSerialize: (value: PortForwardResponse): Buffer => Buffer.from(PortForwardResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PortForwardResponse => PortForwardResponse.decode(value),
   },
   containerStats: {
-    path: '/runtime.v1.RuntimeService/ContainerStats' as const,
+    path: "/runtime.v1.RuntimeService/ContainerStats" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ContainerStatsRequest): Buffer =>
@@ -18061,7 +17810,7 @@ export const RuntimeServiceService = {
     responseDeserialize: (value: Buffer): ContainerStatsResponse => ContainerStatsResponse.decode(value),
   },
   listContainerStats: {
-    path: '/runtime.v1.RuntimeService/ListContainerStats' as const,
+    path: "/runtime.v1.RuntimeService/ListContainerStats" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ListContainerStatsRequest): Buffer =>
@@ -18069,24 +17818,21 @@ export const RuntimeServiceService = {
     requestDeserialize: (value: Buffer): ListContainerStatsRequest => ListContainerStatsRequest.decode(value),
     responseSerialize: (value: ListContainerStatsResponse): Buffer =>
       Buffer.from(ListContainerStatsResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ListContainerStatsResponse =>
-      ListContainerStatsResponse.decode(value),
+    responseDeserialize: (value: Buffer): ListContainerStatsResponse => ListContainerStatsResponse.decode(value),
   },
   streamContainerStats: {
-    path: '/runtime.v1.RuntimeService/StreamContainerStats' as const,
+    path: "/runtime.v1.RuntimeService/StreamContainerStats" as const,
     requestStream: false as const,
     responseStream: true as const,
     requestSerialize: (value: StreamContainerStatsRequest): Buffer =>
       Buffer.from(StreamContainerStatsRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): StreamContainerStatsRequest =>
-      StreamContainerStatsRequest.decode(value),
+    requestDeserialize: (value: Buffer): StreamContainerStatsRequest => StreamContainerStatsRequest.decode(value),
     responseSerialize: (value: StreamContainerStatsResponse): Buffer =>
       Buffer.from(StreamContainerStatsResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): StreamContainerStatsResponse =>
-      StreamContainerStatsResponse.decode(value),
+    responseDeserialize: (value: Buffer): StreamContainerStatsResponse => StreamContainerStatsResponse.decode(value),
   },
   podSandboxStats: {
-    path: '/runtime.v1.RuntimeService/PodSandboxStats' as const,
+    path: "/runtime.v1.RuntimeService/PodSandboxStats" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: PodSandboxStatsRequest): Buffer =>
@@ -18097,46 +17843,40 @@ export const RuntimeServiceService = {
     responseDeserialize: (value: Buffer): PodSandboxStatsResponse => PodSandboxStatsResponse.decode(value),
   },
   listPodSandboxStats: {
-    path: '/runtime.v1.RuntimeService/ListPodSandboxStats' as const,
+    path: "/runtime.v1.RuntimeService/ListPodSandboxStats" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ListPodSandboxStatsRequest): Buffer =>
       Buffer.from(ListPodSandboxStatsRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): ListPodSandboxStatsRequest =>
-      ListPodSandboxStatsRequest.decode(value),
+    requestDeserialize: (value: Buffer): ListPodSandboxStatsRequest => ListPodSandboxStatsRequest.decode(value),
     responseSerialize: (value: ListPodSandboxStatsResponse): Buffer =>
       Buffer.from(ListPodSandboxStatsResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ListPodSandboxStatsResponse =>
-      ListPodSandboxStatsResponse.decode(value),
+    responseDeserialize: (value: Buffer): ListPodSandboxStatsResponse => ListPodSandboxStatsResponse.decode(value),
   },
   streamPodSandboxStats: {
-    path: '/runtime.v1.RuntimeService/StreamPodSandboxStats' as const,
+    path: "/runtime.v1.RuntimeService/StreamPodSandboxStats" as const,
     requestStream: false as const,
     responseStream: true as const,
     requestSerialize: (value: StreamPodSandboxStatsRequest): Buffer =>
       Buffer.from(StreamPodSandboxStatsRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): StreamPodSandboxStatsRequest =>
-      StreamPodSandboxStatsRequest.decode(value),
+    requestDeserialize: (value: Buffer): StreamPodSandboxStatsRequest => StreamPodSandboxStatsRequest.decode(value),
     responseSerialize: (value: StreamPodSandboxStatsResponse): Buffer =>
       Buffer.from(StreamPodSandboxStatsResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): StreamPodSandboxStatsResponse =>
-      StreamPodSandboxStatsResponse.decode(value),
+    responseDeserialize: (value: Buffer): StreamPodSandboxStatsResponse => StreamPodSandboxStatsResponse.decode(value),
   },
   updateRuntimeConfig: {
-    path: '/runtime.v1.RuntimeService/UpdateRuntimeConfig' as const,
+    path: "/runtime.v1.RuntimeService/UpdateRuntimeConfig" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: UpdateRuntimeConfigRequest): Buffer =>
       Buffer.from(UpdateRuntimeConfigRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): UpdateRuntimeConfigRequest =>
-      UpdateRuntimeConfigRequest.decode(value),
+    requestDeserialize: (value: Buffer): UpdateRuntimeConfigRequest => UpdateRuntimeConfigRequest.decode(value),
     responseSerialize: (value: UpdateRuntimeConfigResponse): Buffer =>
       Buffer.from(UpdateRuntimeConfigResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): UpdateRuntimeConfigResponse =>
-      UpdateRuntimeConfigResponse.decode(value),
+    responseDeserialize: (value: Buffer): UpdateRuntimeConfigResponse => UpdateRuntimeConfigResponse.decode(value),
   },
   status: {
-    path: '/runtime.v1.RuntimeService/Status' as const,
+    path: "/runtime.v1.RuntimeService/Status" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: StatusRequest): Buffer => Buffer.from(StatusRequest.encode(value).finish()),
@@ -18145,103 +17885,91 @@ export const RuntimeServiceService = {
     responseDeserialize: (value: Buffer): StatusResponse => StatusResponse.decode(value),
   },
   checkpointContainer: {
-    path: '/runtime.v1.RuntimeService/CheckpointContainer' as const,
+    path: "/runtime.v1.RuntimeService/CheckpointContainer" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: CheckpointContainerRequest): Buffer =>
       Buffer.from(CheckpointContainerRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): CheckpointContainerRequest =>
-      CheckpointContainerRequest.decode(value),
+    requestDeserialize: (value: Buffer): CheckpointContainerRequest => CheckpointContainerRequest.decode(value),
     responseSerialize: (value: CheckpointContainerResponse): Buffer =>
       Buffer.from(CheckpointContainerResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): CheckpointContainerResponse =>
-      CheckpointContainerResponse.decode(value),
+    responseDeserialize: (value: Buffer): CheckpointContainerResponse => CheckpointContainerResponse.decode(value),
   },
   checkpointPod: {
-    path: '/runtime.v1.RuntimeService/CheckpointPod' as const,
+    path: "/runtime.v1.RuntimeService/CheckpointPod" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: CheckpointPodRequest): Buffer =>
-      Buffer.from(CheckpointPodRequest.encode(value).finish()),
+    requestSerialize: (value: CheckpointPodRequest): Buffer => Buffer.from(CheckpointPodRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): CheckpointPodRequest => CheckpointPodRequest.decode(value),
     responseSerialize: (value: CheckpointPodResponse): Buffer =>
       Buffer.from(CheckpointPodResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CheckpointPodResponse => CheckpointPodResponse.decode(value),
   },
   restorePod: {
-    path: '/runtime.v1.RuntimeService/RestorePod' as const,
+    path: "/runtime.v1.RuntimeService/RestorePod" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: RestorePodRequest): Buffer =>
-      Buffer.from(RestorePodRequest.encode(value).finish()),
+    requestSerialize: (value: RestorePodRequest): Buffer => Buffer.from(RestorePodRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): RestorePodRequest => RestorePodRequest.decode(value),
-    responseSerialize: (value: RestorePodResponse): Buffer =>
-      Buffer.from(RestorePodResponse.encode(value).finish()),
+    responseSerialize: (value: RestorePodResponse): Buffer => Buffer.from(RestorePodResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RestorePodResponse => RestorePodResponse.decode(value),
   },
   getContainerEvents: {
-    path: '/runtime.v1.RuntimeService/GetContainerEvents' as const,
+    path: "/runtime.v1.RuntimeService/GetContainerEvents" as const,
     requestStream: false as const,
     responseStream: true as const,
-    requestSerialize: (value: GetEventsRequest): Buffer =>
-      Buffer.from(GetEventsRequest.encode(value).finish()),
+    requestSerialize: (value: GetEventsRequest): Buffer => Buffer.from(GetEventsRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): GetEventsRequest => GetEventsRequest.decode(value),
     responseSerialize: (value: ContainerEventResponse): Buffer =>
       Buffer.from(ContainerEventResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ContainerEventResponse => ContainerEventResponse.decode(value),
   },
   listMetricDescriptors: {
-    path: '/runtime.v1.RuntimeService/ListMetricDescriptors' as const,
+    path: "/runtime.v1.RuntimeService/ListMetricDescriptors" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ListMetricDescriptorsRequest): Buffer =>
       Buffer.from(ListMetricDescriptorsRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): ListMetricDescriptorsRequest =>
-      ListMetricDescriptorsRequest.decode(value),
+    requestDeserialize: (value: Buffer): ListMetricDescriptorsRequest => ListMetricDescriptorsRequest.decode(value),
     responseSerialize: (value: ListMetricDescriptorsResponse): Buffer =>
       Buffer.from(ListMetricDescriptorsResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ListMetricDescriptorsResponse =>
-      ListMetricDescriptorsResponse.decode(value),
+    responseDeserialize: (value: Buffer): ListMetricDescriptorsResponse => ListMetricDescriptorsResponse.decode(value),
   },
   listPodSandboxMetrics: {
-    path: '/runtime.v1.RuntimeService/ListPodSandboxMetrics' as const,
+    path: "/runtime.v1.RuntimeService/ListPodSandboxMetrics" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ListPodSandboxMetricsRequest): Buffer =>
       Buffer.from(ListPodSandboxMetricsRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): ListPodSandboxMetricsRequest =>
-      ListPodSandboxMetricsRequest.decode(value),
+    requestDeserialize: (value: Buffer): ListPodSandboxMetricsRequest => ListPodSandboxMetricsRequest.decode(value),
     responseSerialize: (value: ListPodSandboxMetricsResponse): Buffer =>
       Buffer.from(ListPodSandboxMetricsResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ListPodSandboxMetricsResponse =>
-      ListPodSandboxMetricsResponse.decode(value),
+    responseDeserialize: (value: Buffer): ListPodSandboxMetricsResponse => ListPodSandboxMetricsResponse.decode(value),
   },
   streamPodSandboxMetrics: {
-    path: '/runtime.v1.RuntimeService/StreamPodSandboxMetrics' as const,
+    path: "/runtime.v1.RuntimeService/StreamPodSandboxMetrics" as const,
     requestStream: false as const,
     responseStream: true as const,
     requestSerialize: (value: StreamPodSandboxMetricsRequest): Buffer =>
       Buffer.from(StreamPodSandboxMetricsRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): StreamPodSandboxMetricsRequest =>
-      StreamPodSandboxMetricsRequest.decode(value),
+    requestDeserialize: (value: Buffer): StreamPodSandboxMetricsRequest => StreamPodSandboxMetricsRequest.decode(value),
     responseSerialize: (value: StreamPodSandboxMetricsResponse): Buffer =>
       Buffer.from(StreamPodSandboxMetricsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): StreamPodSandboxMetricsResponse =>
       StreamPodSandboxMetricsResponse.decode(value),
   },
   runtimeConfig: {
-    path: '/runtime.v1.RuntimeService/RuntimeConfig' as const,
+    path: "/runtime.v1.RuntimeService/RuntimeConfig" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: RuntimeConfigRequest): Buffer =>
-      Buffer.from(RuntimeConfigRequest.encode(value).finish()),
+    requestSerialize: (value: RuntimeConfigRequest): Buffer => Buffer.from(RuntimeConfigRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): RuntimeConfigRequest => RuntimeConfigRequest.decode(value),
     responseSerialize: (value: RuntimeConfigResponse): Buffer =>
       Buffer.from(RuntimeConfigResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RuntimeConfigResponse => RuntimeConfigResponse.decode(value),
   },
   updatePodSandboxResources: {
-    path: '/runtime.v1.RuntimeService/UpdatePodSandboxResources' as const,
+    path: "/runtime.v1.RuntimeService/UpdatePodSandboxResources" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: UpdatePodSandboxResourcesRequest): Buffer =>
@@ -18270,10 +17998,7 @@ export interface RuntimeServiceServer extends UntypedServiceImplementation {
   listContainers: handleUnaryCall<ListContainersRequest, ListContainersResponse>;
   streamContainers: handleServerStreamingCall<StreamContainersRequest, StreamContainersResponse>;
   containerStatus: handleUnaryCall<ContainerStatusRequest, ContainerStatusResponse>;
-  updateContainerResources: handleUnaryCall<
-    UpdateContainerResourcesRequest,
-    UpdateContainerResourcesResponse
-  >;
+  updateContainerResources: handleUnaryCall<UpdateContainerResourcesRequest, UpdateContainerResourcesResponse>;
   reopenContainerLog: handleUnaryCall<ReopenContainerLogRequest, ReopenContainerLogResponse>;
   execSync: handleUnaryCall<ExecSyncRequest, ExecSyncResponse>;
   exec: handleUnaryCall<ExecRequest, ExecResponse>;
@@ -18284,10 +18009,7 @@ export interface RuntimeServiceServer extends UntypedServiceImplementation {
   streamContainerStats: handleServerStreamingCall<StreamContainerStatsRequest, StreamContainerStatsResponse>;
   podSandboxStats: handleUnaryCall<PodSandboxStatsRequest, PodSandboxStatsResponse>;
   listPodSandboxStats: handleUnaryCall<ListPodSandboxStatsRequest, ListPodSandboxStatsResponse>;
-  streamPodSandboxStats: handleServerStreamingCall<
-    StreamPodSandboxStatsRequest,
-    StreamPodSandboxStatsResponse
-  >;
+  streamPodSandboxStats: handleServerStreamingCall<StreamPodSandboxStatsRequest, StreamPodSandboxStatsResponse>;
   updateRuntimeConfig: handleUnaryCall<UpdateRuntimeConfigRequest, UpdateRuntimeConfigResponse>;
   status: handleUnaryCall<StatusRequest, StatusResponse>;
   checkpointContainer: handleUnaryCall<CheckpointContainerRequest, CheckpointContainerResponse>;
@@ -18296,15 +18018,9 @@ export interface RuntimeServiceServer extends UntypedServiceImplementation {
   getContainerEvents: handleServerStreamingCall<GetEventsRequest, ContainerEventResponse>;
   listMetricDescriptors: handleUnaryCall<ListMetricDescriptorsRequest, ListMetricDescriptorsResponse>;
   listPodSandboxMetrics: handleUnaryCall<ListPodSandboxMetricsRequest, ListPodSandboxMetricsResponse>;
-  streamPodSandboxMetrics: handleServerStreamingCall<
-    StreamPodSandboxMetricsRequest,
-    StreamPodSandboxMetricsResponse
-  >;
+  streamPodSandboxMetrics: handleServerStreamingCall<StreamPodSandboxMetricsRequest, StreamPodSandboxMetricsResponse>;
   runtimeConfig: handleUnaryCall<RuntimeConfigRequest, RuntimeConfigResponse>;
-  updatePodSandboxResources: handleUnaryCall<
-    UpdatePodSandboxResourcesRequest,
-    UpdatePodSandboxResourcesResponse
-  >;
+  updatePodSandboxResources: handleUnaryCall<UpdatePodSandboxResourcesRequest, UpdatePodSandboxResourcesResponse>;
 }
 
 export interface RuntimeServiceClient extends Client {
@@ -18551,10 +18267,7 @@ export interface RuntimeServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ExecSyncResponse) => void,
   ): ClientUnaryCall;
-  exec(
-    request: ExecRequest,
-    callback: (error: ServiceError | null, response: ExecResponse) => void,
-  ): ClientUnaryCall;
+  exec(request: ExecRequest, callback: (error: ServiceError | null, response: ExecResponse) => void): ClientUnaryCall;
   exec(
     request: ExecRequest,
     metadata: Metadata,
@@ -18831,13 +18544,9 @@ export interface RuntimeServiceClient extends Client {
 
 export const RuntimeServiceClient = makeGenericClientConstructor(
   RuntimeServiceService,
-  'runtime.v1.RuntimeService',
+  "runtime.v1.RuntimeService",
 ) as unknown as {
-  new (
-    address: string,
-    credentials: ChannelCredentials,
-    options?: Partial<ClientOptions>,
-  ): RuntimeServiceClient;
+  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): RuntimeServiceClient;
   service: typeof RuntimeServiceService;
   serviceName: string;
 };
@@ -18845,69 +18554,58 @@ export const RuntimeServiceClient = makeGenericClientConstructor(
 export type ImageServiceService = typeof ImageServiceService;
 export const ImageServiceService = {
   listImages: {
-    path: '/runtime.v1.ImageService/ListImages' as const,
+    path: "/runtime.v1.ImageService/ListImages" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ListImagesRequest): Buffer =>
-      Buffer.from(ListImagesRequest.encode(value).finish()),
+    requestSerialize: (value: ListImagesRequest): Buffer => Buffer.from(ListImagesRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ListImagesRequest => ListImagesRequest.decode(value),
-    responseSerialize: (value: ListImagesResponse): Buffer =>
-      Buffer.from(ListImagesResponse.encode(value).finish()),
+    responseSerialize: (value: ListImagesResponse): Buffer => Buffer.from(ListImagesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListImagesResponse => ListImagesResponse.decode(value),
   },
   streamImages: {
-    path: '/runtime.v1.ImageService/StreamImages' as const,
+    path: "/runtime.v1.ImageService/StreamImages" as const,
     requestStream: false as const,
     responseStream: true as const,
-    requestSerialize: (value: StreamImagesRequest): Buffer =>
-      Buffer.from(StreamImagesRequest.encode(value).finish()),
+    requestSerialize: (value: StreamImagesRequest): Buffer => Buffer.from(StreamImagesRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): StreamImagesRequest => StreamImagesRequest.decode(value),
     responseSerialize: (value: StreamImagesResponse): Buffer =>
       Buffer.from(StreamImagesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): StreamImagesResponse => StreamImagesResponse.decode(value),
   },
   imageStatus: {
-    path: '/runtime.v1.ImageService/ImageStatus' as const,
+    path: "/runtime.v1.ImageService/ImageStatus" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ImageStatusRequest): Buffer =>
-      Buffer.from(ImageStatusRequest.encode(value).finish()),
+    requestSerialize: (value: ImageStatusRequest): Buffer => Buffer.from(ImageStatusRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ImageStatusRequest => ImageStatusRequest.decode(value),
-    responseSerialize: (value: ImageStatusResponse): Buffer =>
-      Buffer.from(ImageStatusResponse.encode(value).finish()),
+    responseSerialize: (value: ImageStatusResponse): Buffer => Buffer.from(ImageStatusResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ImageStatusResponse => ImageStatusResponse.decode(value),
   },
   pullImage: {
-    path: '/runtime.v1.ImageService/PullImage' as const,
+    path: "/runtime.v1.ImageService/PullImage" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: PullImageRequest): Buffer =>
-      Buffer.from(PullImageRequest.encode(value).finish()),
+    requestSerialize: (value: PullImageRequest): Buffer => Buffer.from(PullImageRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): PullImageRequest => PullImageRequest.decode(value),
-    responseSerialize: (value: PullImageResponse): Buffer =>
-      Buffer.from(PullImageResponse.encode(value).finish()),
+    responseSerialize: (value: PullImageResponse): Buffer => Buffer.from(PullImageResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PullImageResponse => PullImageResponse.decode(value),
   },
   removeImage: {
-    path: '/runtime.v1.ImageService/RemoveImage' as const,
+    path: "/runtime.v1.ImageService/RemoveImage" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: RemoveImageRequest): Buffer =>
-      Buffer.from(RemoveImageRequest.encode(value).finish()),
+    requestSerialize: (value: RemoveImageRequest): Buffer => Buffer.from(RemoveImageRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): RemoveImageRequest => RemoveImageRequest.decode(value),
-    responseSerialize: (value: RemoveImageResponse): Buffer =>
-      Buffer.from(RemoveImageResponse.encode(value).finish()),
+    responseSerialize: (value: RemoveImageResponse): Buffer => Buffer.from(RemoveImageResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RemoveImageResponse => RemoveImageResponse.decode(value),
   },
   imageFsInfo: {
-    path: '/runtime.v1.ImageService/ImageFsInfo' as const,
+    path: "/runtime.v1.ImageService/ImageFsInfo" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ImageFsInfoRequest): Buffer =>
-      Buffer.from(ImageFsInfoRequest.encode(value).finish()),
+    requestSerialize: (value: ImageFsInfoRequest): Buffer => Buffer.from(ImageFsInfoRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ImageFsInfoRequest => ImageFsInfoRequest.decode(value),
-    responseSerialize: (value: ImageFsInfoResponse): Buffer =>
-      Buffer.from(ImageFsInfoResponse.encode(value).finish()),
+    responseSerialize: (value: ImageFsInfoResponse): Buffer => Buffer.from(ImageFsInfoResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ImageFsInfoResponse => ImageFsInfoResponse.decode(value),
   },
 } as const;
@@ -19010,32 +18708,21 @@ export interface ImageServiceClient extends Client {
 
 export const ImageServiceClient = makeGenericClientConstructor(
   ImageServiceService,
-  'runtime.v1.ImageService',
+  "runtime.v1.ImageService",
 ) as unknown as {
-  new (
-    address: string,
-    credentials: ChannelCredentials,
-    options?: Partial<ClientOptions>,
-  ): ImageServiceClient;
+  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): ImageServiceClient;
   service: typeof ImageServiceService;
   serviceName: string;
 };
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
 
-export type DeepPartial<T> = T extends bigint
-  ? string | number | bigint
-  : T extends Builtin
-    ? T
-    : T extends globalThis.Array<infer U>
-      ? globalThis.Array<DeepPartial<U>>
-      : T extends ReadonlyArray<infer U>
-        ? ReadonlyArray<DeepPartial<U>>
-        : T extends { $case: string; value: unknown }
-          ? { $case: T['$case']; value?: DeepPartial<T['value']> }
-          : T extends {}
-            ? { [K in keyof T]?: DeepPartial<T[K]> }
-            : Partial<T>;
+export type DeepPartial<T> = T extends bigint ? string | number | bigint
+  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
+  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
+  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
+  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
+  : Partial<T>;
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
