@@ -9,6 +9,11 @@ export type {
 } from './hypervisor.ts';
 export { readGuestArtifacts, type GuestArtifacts } from './guest-artifacts.ts';
 export { copyScratch, ensureScratchBase } from './scratch-disk.ts';
-export { createQemuHypervisor, type QemuHypervisorOptions } from './qemu/qemu-hypervisor.ts';
+export type { AcceleratorProof } from './qemu/accelerator.ts';
+export {
+  createQemuHypervisor,
+  proveAccelerator,
+  type QemuHypervisorOptions,
+} from './qemu/qemu-hypervisor.ts';
 export { findMonitors } from './qemu/qemu-machine.ts';
 export { measureCloneFloor, type CloneFloor } from './bench/clone-floor.ts';

@@ -2,53 +2,46 @@ import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GuestAgent } from '../../guest-agent/index.ts';
-import type { Hypervisor } from '../hypervisor.ts';
+import type { Hypervisor, MachineIsolation } from '../hypervisor.ts';
+import { withTemporaryHypervisor } from '../qemu/qemu-hypervisor.ts';
 import { copyScratch } from '../scratch-disk.ts';
 
 /** Durations of bare clones, in milliseconds, in the order they were made. */
 export interface CloneFloor {
   /** From the start of QEMU to the guest agent's hello: nothing of a pod's start can be quicker. */
   readonly samplesMs: readonly number[];
+  readonly accelerator: MachineIsolation;
 }
 
-/** Clones the template `count` times, one after another, to the agent's hello. The template is made before the first measurement. */
-export async function measureCloneFloor(
-  hypervisor: Hypervisor,
-  options: {
-    readonly count: number;
-    readonly workDir: string;
-    readonly runDir: string;
-    readonly uid: number;
-    readonly namePrefix: string;
-    readonly memoryMiB?: number;
-  },
-): Promise<CloneFloor> {
-  const samplesMs: number[] = [];
-  // The first only makes the template and warms the caches.
-  for (let index = -1; index < options.count; index++) {
-    const durationMs = await measureOne(hypervisor, options);
-    if (index >= 0) samplesMs.push(durationMs);
-  }
-  return { samplesMs };
+/** Clones a template `count` times, one after another, to the agent's hello. The template is made before the first measurement. */
+export async function measureCloneFloor(options: {
+  readonly cacheDir: string;
+  readonly count: number;
+}): Promise<CloneFloor> {
+  return await withTemporaryHypervisor(options.cacheDir, async (hypervisor, folder, uid) => {
+    const samplesMs: number[] = [];
+    // The first only makes the template and warms the caches.
+    await measureOne(hypervisor, folder, uid);
+    for (let index = 0; index < options.count; index++)
+      samplesMs.push(await measureOne(hypervisor, folder, uid));
+    return { samplesMs, accelerator: hypervisor.isolation };
+  });
 }
 
-async function measureOne(
-  hypervisor: Hypervisor,
-  options: Parameters<typeof measureCloneFloor>[1],
-): Promise<number> {
+async function measureOne(hypervisor: Hypervisor, folder: string, uid: number): Promise<number> {
   const id = randomBytes(4).toString('hex');
-  const scratchPath = join(options.workDir, `floor-${id}.raw`);
-  const runDir = join(options.runDir, `floor-${id}`);
-  const logFile = join(options.workDir, `floor-${id}.log`);
-  await copyScratch(hypervisor.scratchBasePath, scratchPath, options.uid);
+  const scratchPath = join(folder, `floor-${id}.raw`);
+  const runDir = join(folder, `floor-${id}`);
+  const logFile = join(folder, `floor-${id}.log`);
+  await copyScratch(hypervisor.scratchBasePath, scratchPath, uid);
   try {
     const started = performance.now();
     const machine = await hypervisor.start({
-      name: `${options.namePrefix}-floor-${id}`,
+      name: `hn-floor-${id}`,
       tenantId: '',
-      memoryMiB: options.memoryMiB ?? 256,
+      memoryMiB: 256,
       cpus: 1,
-      uid: options.uid,
+      uid,
       networkNamespace: undefined,
       tapName: 'tap0',
       scratchPath,

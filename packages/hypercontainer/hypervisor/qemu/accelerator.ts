@@ -22,12 +22,14 @@ export async function probeAccelerator(options: {
   readonly cacheDir: string;
   readonly artifactsId: string;
   readonly qemuVersion: string;
+  /** Do not trust what is remembered. */
+  readonly again?: boolean;
   readonly boot: () => Promise<void>;
 }): Promise<AcceleratorProof> {
   if (options.wanted === 'tcg') return { accelerator: 'tcg', reason: 'chosen' };
   const path = join(options.cacheDir, 'accelerator.json');
   const key = await probeKey(options.artifactsId, options.qemuVersion);
-  const known = await readKnown(path, key);
+  const known = options.again === true ? undefined : await readKnown(path, key);
   const proof = known ?? (await probe(options.boot));
   if (known === undefined) await writeFileAtomic(path, JSON.stringify({ key, ...proof }), 0o644);
   if (options.wanted === 'kvm' && proof.accelerator !== 'kvm')

@@ -1,18 +1,19 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { chown, mkdir, rm } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import { PlatformError, toPlatformError } from '@hypernetes/foundation/errors';
 import { sleep, waitFor, withDeadline } from '@hypernetes/foundation/lifecycle';
-import type { Logger } from '@hypernetes/foundation/logging';
+import { createLogger, type Logger } from '@hypernetes/foundation/logging';
 import { isAlive, runText } from '@hypernetes/foundation/process';
 import { GuestAgent } from '../../guest-agent/index.ts';
 import { readGuestArtifacts, type GuestArtifacts } from '../guest-artifacts.ts';
 import { clockErrorMax, clockRate, TscFrequency } from '../guest-clock.ts';
 import type { Hypervisor, Machine, MachineIsolation, MachineRecord, MachineSpec } from '../hypervisor.ts';
 import { copyScratch, ensureScratchBase } from '../scratch-disk.ts';
-import { probeAccelerator } from './accelerator.ts';
+import { probeAccelerator, type AcceleratorProof } from './accelerator.ts';
 import { buildCommandLine, machineFiles, type CommandLineConfig } from './command-line.ts';
 import { launchQemu, openKvmDevice, openTunDevice, qemuProgram } from './launch.ts';
 import { QemuMachine, readTail } from './qemu-machine.ts';
@@ -32,6 +33,8 @@ const clockIntervalMs = 500;
 /** Every machine has this one until its guest sets the pod's: template and clone must look alike. */
 const templateMac = '52:54:00:12:34:56';
 const logTailBytes = 800;
+/** Of machines outside any installation (probes, benchmarks). */
+const temporaryUid = 199_999;
 
 export interface QemuHypervisorOptions {
   /** Guest artifacts and what was learnt about this host. */
@@ -52,31 +55,78 @@ export interface QemuHypervisorOptions {
 
 /** Makes the hypervisor: reads the artifacts, proves the accelerator (once per host and kernel, up to 8 s), makes the scratch base. */
 export async function createQemuHypervisor(options: QemuHypervisorOptions): Promise<Hypervisor> {
+  const host = await prepareHost(options);
+  const proof = await prove(host, false);
+  options.log.info({ accelerator: proof.accelerator, reason: proof.reason }, 'accelerator chosen');
+  const hypervisor = new QemuHypervisor({ ...host, isolation: proof.accelerator });
+  await hypervisor.sweep();
+  return hypervisor;
+}
+
+/** What machines on this host really run with and why; with `again` proven anew by booting a guest, whatever is remembered. */
+export async function proveAccelerator(options: {
+  readonly cacheDir: string;
+  readonly again?: boolean;
+}): Promise<AcceleratorProof> {
+  return await withTemporaryHost(options.cacheDir, (host) => prove(host, options.again === true));
+}
+
+/** Runs the work with a hypervisor of its own in temporary folders, apart from any installation. */
+export async function withTemporaryHypervisor<T>(
+  cacheDir: string,
+  work: (hypervisor: Hypervisor, folder: string, uid: number) => Promise<T>,
+): Promise<T> {
+  return await withTemporaryHost(cacheDir, async (host) => {
+    const hypervisor = await createQemuHypervisor(host.options);
+    return await work(hypervisor, host.options.runDir, host.options.templateUid);
+  });
+}
+
+async function withTemporaryHost<T>(
+  cacheDir: string,
+  work: (host: Omit<QemuHost, 'isolation'>) => Promise<T>,
+): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'hn-'));
+  await chmod(folder, 0o711);
+  const templateDir = join('/dev/shm', `${basename(folder)}-templates`);
+  try {
+    const host = await prepareHost({
+      cacheDir,
+      stateDir: folder,
+      runDir: folder,
+      templateDir,
+      instancePrefix: basename(folder).toLowerCase(),
+      templateUid: temporaryUid,
+      accelerator: 'auto',
+      scratchSizeBytes: 64 << 20,
+      log: createLogger('hypercontainer:hypervisor'),
+    });
+    return await work(host);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+    await rm(templateDir, { recursive: true, force: true });
+  }
+}
+
+async function prepareHost(options: QemuHypervisorOptions): Promise<Omit<QemuHost, 'isolation'>> {
   const artifacts = await readGuestArtifacts(options.cacheDir);
   const qemuVersion = (await runText(qemuProgram, ['--version'])).split('\n')[0] ?? '';
   await openTunDevice();
   await mkdir(options.stateDir, { recursive: true });
   const scratchBasePath = await ensureScratchBase(options.stateDir, options.scratchSizeBytes);
   const tsc = new TscFrequency(options.cacheDir);
-  const host = {
-    options,
-    artifacts,
-    qemuVersion,
-    scratchBasePath,
-    tsc,
-    tscKhz: await tsc.read(),
-  };
-  const proof = await probeAccelerator({
-    wanted: options.accelerator,
-    cacheDir: options.cacheDir,
-    artifactsId: artifacts.id,
-    qemuVersion,
+  return { options, artifacts, qemuVersion, scratchBasePath, tsc, tscKhz: await tsc.read() };
+}
+
+async function prove(host: Omit<QemuHost, 'isolation'>, again: boolean): Promise<AcceleratorProof> {
+  return await probeAccelerator({
+    wanted: host.options.accelerator,
+    cacheDir: host.options.cacheDir,
+    artifactsId: host.artifacts.id,
+    qemuVersion: host.qemuVersion,
+    again,
     boot: () => new QemuHypervisor({ ...host, isolation: 'kvm' }).probeBoot(),
   });
-  options.log.info({ accelerator: proof.accelerator, reason: proof.reason }, 'accelerator chosen');
-  const hypervisor = new QemuHypervisor({ ...host, isolation: proof.accelerator });
-  await hypervisor.sweep();
-  return hypervisor;
 }
 
 interface QemuHost {
