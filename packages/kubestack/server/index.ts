@@ -1,0 +1,1 @@
+export { startKubestackd, type KubestackdOptions } from './kubestackd.ts';

@@ -1,0 +1,1 @@
+export { ServiceTables, planServiceChange, type ServiceChange } from './service-tables.ts';
