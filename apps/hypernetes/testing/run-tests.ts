@@ -36,7 +36,7 @@ function stages(only: string | undefined): readonly Stage[] {
       report,
     };
   };
-  const suites = [vitest('unit'), vitest('integration'), vitest('e2e')];
+  const suites = [vitest('unit'), vitest('integration'), vitest('lifecycle'), vitest('e2e')];
   if (only !== undefined) return suites;
   const bin = (name: string): string => join('node_modules', '.bin', name);
   return [
