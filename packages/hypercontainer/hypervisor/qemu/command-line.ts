@@ -18,8 +18,6 @@ export interface CommandLineConfig {
   /** The guest sets the pod's own address; this one only has to be the same in template and clone. */
   readonly mac: string;
   readonly runDir: string;
-  /** A clone waits for its device state on this unix socket. */
-  readonly incomingSocket?: string;
 }
 
 /** Sockets and files of a machine in its run folder. */
@@ -128,9 +126,9 @@ function disks(config: CommandLineConfig): string[] {
 function migration(config: CommandLineConfig): string[] {
   if (config.memory.kind === 'private') return [];
   return [
-    // Memory comes from the file, not through the device state; a clone runs as soon as it is loaded, though its template was stopped.
-    ...['-global', 'migration.x-ignore-shared=on', '-global', 'migration.store-global-state=off'],
-    ...(config.incomingSocket === undefined ? [] : ['-incoming', `unix:${config.incomingSocket}`]),
+    // A clone runs as soon as it is loaded, though its template was stopped.
+    ...['-global', 'migration.store-global-state=off'],
+    ...(config.memory.kind === 'clone' ? ['-incoming', 'defer'] : []),
   ];
 }
 

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { PlatformError, toPlatformError } from '@hypernetes/foundation/errors';
-import { sleep, waitFor, withDeadline } from '@hypernetes/foundation/lifecycle';
+import { sleep, withDeadline } from '@hypernetes/foundation/lifecycle';
 import { createLogger, type Logger } from '@hypernetes/foundation/logging';
 import { isAlive, runText } from '@hypernetes/foundation/process';
 import { GuestAgent } from '../../guest-agent/index.ts';
@@ -19,6 +19,7 @@ import { launchQemu, openKvmDevice, openTunDevice, qemuProgram } from './launch.
 import { QemuMachine, readTail } from './qemu-machine.ts';
 import { QmpClient } from './qmp-client.ts';
 import {
+  ignoreSharedMemory,
   saveDeviceState,
   templatePaths,
   TemplateStore,
@@ -168,7 +169,10 @@ class QemuHypervisor implements Hypervisor {
   }
 
   async discardTemplate(kind: MachineKind): Promise<void> {
-    this.#host.options.log.warn({ ...kind }, 'template discarded: a machine made of it did not come up');
+    this.#host.options.log.warn(
+      { ...kindOf(kind) },
+      'template discarded: a machine made of it did not come up',
+    );
     await this.#templates.discard(this.#templateIdOf(kind));
   }
 
@@ -200,7 +204,7 @@ class QemuHypervisor implements Hypervisor {
       return await this.#template(kind);
     } catch (error) {
       this.#host.options.log.warn(
-        { err: error, ...kind },
+        { reason: toPlatformError(error).message, ...kindOf(kind) },
         'no template could be made: machines of this kind boot, which takes longer and more memory',
       );
       return undefined;
@@ -249,7 +253,7 @@ class QemuHypervisor implements Hypervisor {
         });
       },
     );
-    this.#host.options.log.info({ ...kind, durationMs: Date.now() - started }, 'template made');
+    this.#host.options.log.info({ ...kindOf(kind), durationMs: Date.now() - started }, 'template made');
   }
 
   /** A machine that ends with the work, whatever happens. */
@@ -306,7 +310,7 @@ class QemuHypervisor implements Hypervisor {
   async #launch(
     spec: MachineSpec,
     memory: CommandLineConfig['memory'],
-    extra: { readonly groups?: readonly number[]; readonly incomingSocket?: string } = {},
+    groups: readonly number[] = [],
   ): Promise<QemuMachine> {
     await mkdir(spec.runDir, { recursive: true, mode: 0o700 });
     await chown(spec.runDir, spec.uid, spec.uid);
@@ -320,10 +324,9 @@ class QemuHypervisor implements Hypervisor {
         scratchPath: spec.scratchPath,
         tapName: spec.tapName,
         runDir: spec.runDir,
-        ...(extra.incomingSocket === undefined ? {} : { incomingSocket: extra.incomingSocket }),
       }),
       uid: spec.uid,
-      groups: [...kvmGroups, ...(extra.groups ?? [])],
+      groups: [...kvmGroups, ...groups],
       networkNamespace: spec.networkNamespace,
       tapName: spec.tapName,
       logFile: spec.logFile,
@@ -341,18 +344,14 @@ class QemuHypervisor implements Hypervisor {
   }
 
   async #clone(spec: MachineSpec, template: Template, signal?: AbortSignal): Promise<Machine> {
-    const incomingSocket = join(spec.runDir, machineFiles.incoming);
     const state = readFile(template.deviceStatePath);
-    const machine = await this.#launch(
-      spec,
-      { kind: 'clone', path: template.memoryPath },
-      { groups: [template.gid], incomingSocket },
-    );
+    const memory = { kind: 'clone', path: template.memoryPath } as const;
+    const machine = await this.#launch(spec, memory, [template.gid]);
     try {
       await withDeadline(
         `clone ${spec.name}`,
         incomingTimeoutMs,
-        async (stop) => sendWhenListening(incomingSocket, await state, machine, spec.logFile, stop),
+        async (stop) => await restore(machine, await state, spec.logFile, stop),
         signal,
       );
       return machine;
@@ -404,6 +403,10 @@ class QemuHypervisor implements Hypervisor {
   }
 }
 
+function kindOf({ tenantId, memoryMiB, cpus }: MachineKind): MachineKind {
+  return { tenantId, memoryMiB, cpus };
+}
+
 const defaultKind: MachineKind = { tenantId: '', memoryMiB: 256, cpus: 1 };
 
 /** Refuses a guest that ticks without need (a template of it would make every clone burn CPU) or whose clock runs wrong. */
@@ -421,37 +424,33 @@ async function checkClock(agent: GuestAgent): Promise<void> {
 }
 
 /** Gives a waiting clone its device state; it runs when it has read all of it. */
-async function sendWhenListening(
-  socketPath: string,
-  state: Buffer,
+async function restore(
   machine: QemuMachine,
+  state: Buffer,
   logFile: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const sent = await waitFor(
-    `incoming socket of ${machine.record.name}`,
-    { timeoutMs: incomingTimeoutMs, intervalMs: 2, signal },
-    async () => {
-      if (await trySend(socketPath, state)) return 'sent';
-      return machine.isAlive() ? undefined : 'ended';
-    },
-  );
-  if (sent === 'sent') return;
-  const said = await readTail(logFile, logTailBytes);
-  throw new PlatformError('Unavailable', `machine ${machine.record.name} ended at its start: ${said.trim()}`);
+  try {
+    const socketPath = join(machine.record.runDir, machineFiles.incoming);
+    const monitor = await machine.connectMonitor(signal);
+    await ignoreSharedMemory(monitor);
+    await monitor.execute('migrate-incoming', { uri: `unix:${socketPath}` });
+    await sendState(socketPath, state);
+  } catch (error) {
+    if (machine.isAlive()) throw error;
+    const said = await readTail(logFile, logTailBytes);
+    throw new PlatformError(
+      'Unavailable',
+      `machine ${machine.record.name} ended at its start: ${said.trim()}`,
+    );
+  }
 }
 
-/** False: nobody listens yet. */
-async function trySend(socketPath: string, state: Buffer): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const socket = connect(socketPath);
-    let connected = false;
-    socket.on('connect', () => {
-      connected = true;
-      socket.end(state);
-    });
-    socket.on('error', () => undefined);
-    socket.on('close', () => resolve(connected));
+async function sendState(socketPath: string, state: Buffer): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const socket = connect(socketPath, () => socket.end(state));
+    socket.on('error', reject);
+    socket.on('close', () => resolve());
     socket.resume();
   });
 }

@@ -40,7 +40,7 @@ export class QemuMachine implements Machine {
 
   /** Keeps a connection to the monitor, whose end tells of the machine's. Called once, without waiting for it. */
   watch(): void {
-    this.#connectMonitor().catch(() => this.#onMonitorClosed());
+    this.connectMonitor().catch(() => this.#onMonitorClosed());
   }
 
   /** The process is known to be gone (its parent was told). */
@@ -54,7 +54,7 @@ export class QemuMachine implements Machine {
   async plugDisk(disk: Disk): Promise<void> {
     const { node, device } = names(disk.address);
     const isBlockDevice = (await stat(disk.path)).isBlockDevice();
-    const monitor = await this.#connectMonitor();
+    const monitor = await this.connectMonitor();
     await ignoring('Duplicate node', () =>
       monitor.execute('blockdev-add', {
         'node-name': node,
@@ -90,7 +90,7 @@ export class QemuMachine implements Machine {
 
   async unplugDisk(address: DiskAddress): Promise<void> {
     const { node, device } = names(address);
-    const monitor = await this.#connectMonitor();
+    const monitor = await this.connectMonitor();
     const deleted = monitor.waitForEvent(
       (event) => event.name === 'DEVICE_DELETED' && event.data['device'] === device,
       `unplug of ${device} from ${this.record.name}`,
@@ -140,7 +140,8 @@ export class QemuMachine implements Machine {
     (await this.#monitor?.catch(() => undefined))?.[Symbol.dispose]();
   }
 
-  async #connectMonitor(): Promise<QmpClient> {
+  /** The monitor's connection, made when there is none. Unavailable when the machine has ended. */
+  async connectMonitor(signal?: AbortSignal): Promise<QmpClient> {
     const present = await this.#monitor?.catch(() => undefined);
     if (present !== undefined && !present.closed) return present;
     if (!this.isAlive()) {
@@ -149,6 +150,8 @@ export class QemuMachine implements Machine {
     }
     this.#monitor = QmpClient.connect(join(this.record.runDir, machineFiles.qmp), {
       timeoutMs: monitorTimeoutMs,
+      isAlive: () => this.isAlive(),
+      ...(signal === undefined ? {} : { signal }),
     });
     const monitor = await this.#monitor;
     monitor.onClose(() => this.#onMonitorClosed());

@@ -41,12 +41,14 @@ export class QmpClient implements Disposable {
   /** Connects, waiting for the socket to appear, and negotiates. DeadlineExceeded when the monitor does not answer. */
   static async connect(
     path: string,
-    options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
+    options: { readonly timeoutMs: number; readonly signal?: AbortSignal; readonly isAlive?: () => boolean },
   ): Promise<QmpClient> {
     const end = Date.now() + options.timeoutMs;
     for (let attempt = 0; ; attempt++) {
       const socket = await tryConnect(path);
       if (socket !== undefined) return await QmpClient.#negotiate(socket, path, end - Date.now());
+      if (options.isAlive?.() === false)
+        throw new PlatformError('Unavailable', `monitor at ${path}: the machine has ended`);
       if (Date.now() >= end)
         throw new PlatformError(
           'DeadlineExceeded',

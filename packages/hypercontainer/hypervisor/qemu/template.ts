@@ -159,6 +159,7 @@ export async function saveDeviceState(
 ): Promise<void> {
   await withDeadline('save of the template', saveTimeoutMs, async () => {
     await monitor.execute('stop');
+    await ignoreSharedMemory(monitor);
     const receiver = receiveOnce(options.socketPath);
     await receiver.listening;
     await chown(options.socketPath, options.uid, options.uid);
@@ -175,6 +176,13 @@ export async function saveDeviceState(
     if (outcome.status !== 'completed')
       throw new PlatformError('Internal', `save of the template: ${outcome['error-desc'] ?? 'failed'}`);
     await writeFileAtomic(options.targetPath, state);
+  });
+}
+
+/** Makes device state travel without the memory, which is in the template's file. Both sides must agree. */
+export async function ignoreSharedMemory(monitor: QmpClient): Promise<void> {
+  await monitor.execute('migrate-set-capabilities', {
+    capabilities: [{ capability: 'x-ignore-shared', state: true }],
   });
 }
 
