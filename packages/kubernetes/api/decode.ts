@@ -95,14 +95,18 @@ function assertKind(kind: DecodedKind, body: Readonly<Record<string, unknown>>):
   const given = apiVersion ?? '';
   if (given !== '' && given !== expected && kind.kind !== 'DeleteOptions') {
     throw badRequest(
-      `the API version in the data (${String(given)}) does not match the expected API version (${expected})`,
+      `the API version in the data (${shown(given)}) does not match the expected API version (${expected})`,
     );
   }
   if ((name ?? '') !== '' && name !== kind.kind) {
     throw badRequest(
-      `the kind in the data (${String(name)}) does not match the expected kind (${kind.kind})`,
+      `the kind in the data (${shown(name)}) does not match the expected kind (${kind.kind})`,
     );
   }
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? value : jsonTypeName(value);
 }
 
 function cannotHandle(kind: DecodedKind, why: string): Error {

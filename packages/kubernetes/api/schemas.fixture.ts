@@ -1,3 +1,4 @@
+// eslint-disable-next-line no-restricted-imports -- test support: must be done before the first test, synchronously
 import { execFileSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
