@@ -99,9 +99,7 @@ function assertKind(kind: DecodedKind, body: Readonly<Record<string, unknown>>):
     );
   }
   if ((name ?? '') !== '' && name !== kind.kind) {
-    throw badRequest(
-      `the kind in the data (${shown(name)}) does not match the expected kind (${kind.kind})`,
-    );
+    throw badRequest(`the kind in the data (${shown(name)}) does not match the expected kind (${kind.kind})`);
   }
 }
 
