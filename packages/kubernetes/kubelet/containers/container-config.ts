@@ -38,7 +38,11 @@ const propagations: Readonly<Record<string, MountPropagation>> = {
 };
 
 /** The CRI configuration of a container. Pure; Invalid when the pod's security context forbids it. */
-export function containerConfig(pod: Pod, container: Container, settings: ContainerSettings): ContainerConfig {
+export function containerConfig(
+  pod: Pod,
+  container: Container,
+  settings: ContainerSettings,
+): ContainerConfig {
   const { environment } = settings;
   const expand = (texts: readonly string[] | undefined) =>
     (texts ?? []).map((text) => expandReferences(text, environment));

@@ -45,7 +45,8 @@ async function variablesFromObjects(
     let values: Iterable<[string, string]> = [];
     if (configMapRef?.name !== undefined) {
       const found = await sources.getConfigMap(namespace, configMapRef.name);
-      if (found === undefined && configMapRef.optional !== true) throw missing('configmap', configMapRef.name);
+      if (found === undefined && configMapRef.optional !== true)
+        throw missing('configmap', configMapRef.name);
       values = Object.entries(found?.data ?? {});
     } else if (secretRef?.name !== undefined) {
       const found = await sources.getSecret(namespace, secretRef.name);

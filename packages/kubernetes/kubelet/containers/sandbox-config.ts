@@ -34,7 +34,10 @@ export function fullNameOf(pod: Pod, clusterDomain: string): string | undefined 
   return `${hostnameOf(pod)}.${subdomain}.${pod.metadata.namespace}.svc.${clusterDomain}`;
 }
 
-export function logDirectoryOf(pod: Pick<Pod, 'metadata'>, podLogsDir: string): string {
+export function logDirectoryOf(
+  pod: { readonly metadata: { readonly namespace: string; readonly name: string; readonly uid: string } },
+  podLogsDir: string,
+): string {
   const { namespace, name, uid } = pod.metadata;
   return join(podLogsDir, `${namespace}_${name}_${uid}`);
 }

@@ -9,7 +9,11 @@ const web: Container = { name: 'web', image: 'nginx' };
 const helper: Container = { name: 'helper', image: 'busybox' };
 const prepare: Container = { name: 'prepare', image: 'busybox' };
 
-function podOf(spec: Partial<PodSpec> = {}, metadata: Partial<Pod['metadata']> = {}, status?: PodStatus): Pod {
+function podOf(
+  spec: Partial<PodSpec> = {},
+  metadata: Partial<Pod['metadata']> = {},
+  status?: PodStatus,
+): Pod {
   return {
     metadata: { name: 'p', namespace: 'n', uid: 'u', ...metadata },
     spec: { containers: [web], ...spec },
@@ -53,7 +57,11 @@ function containerOf(spec: Container, overrides: Partial<RuntimeContainer> = {})
   };
 }
 
-function exited(spec: Container, exitCode: number, overrides: Partial<RuntimeContainer> = {}): RuntimeContainer {
+function exited(
+  spec: Container,
+  exitCode: number,
+  overrides: Partial<RuntimeContainer> = {},
+): RuntimeContainer {
   return containerOf(spec, { state: 'exited', exitCode, finishedAtMs: now - 1_000, ...overrides });
 }
 
@@ -99,97 +107,195 @@ describe('planPod', () => {
   const sandboxes = [sandboxOf()];
   const cases: [string, Pod, Partial<PodRuntime>, string[]][] = [
     ['a new pod gets a sandbox', podOf(), {}, ['createSandbox 0']],
-    ['then its containers', podOf({ containers: [web, helper] }), { sandboxes }, [
-      'start web 0 delay 0',
-      'start helper 0 delay 0',
-    ]],
+    [
+      'then its containers',
+      podOf({ containers: [web, helper] }),
+      { sandboxes },
+      ['start web 0 delay 0', 'start helper 0 delay 0'],
+    ],
     ['a running pod is left alone', podOf(), { sandboxes, containers: [containerOf(web)] }, []],
-    ['a dead container restarts alone', podOf({ containers: [web, helper] }), {
-      sandboxes,
-      containers: [exited(web, 1), containerOf(helper)],
-    }, ['start web 1 delay 10']],
-    ['exit code 0 restarts with Always', podOf(), { sandboxes, containers: [exited(web, 0)] }, [
-      'start web 1 delay 10',
-    ]],
-    ['OnFailure leaves success alone', podOf({ restartPolicy: 'OnFailure', containers: [web, helper] }), {
-      sandboxes,
-      containers: [exited(web, 0), containerOf(helper)],
-    }, []],
-    ['Never leaves failure alone', podOf({ restartPolicy: 'Never', containers: [web, helper] }), {
-      sandboxes,
-      containers: [exited(web, 1), containerOf(helper)],
-    }, []],
-    ['a complete pod gives its machine back', podOf({ restartPolicy: 'Never' }), {
-      sandboxes,
-      containers: [exited(web, 0)],
-    }, ['stopSandbox s0']],
-    ['a complete and stopped pod needs nothing', podOf({ restartPolicy: 'Never' }), {
-      sandboxes: [sandboxOf({ ready: false })],
-      containers: [exited(web, 0)],
-    }, []],
-    ['a dead sandbox is replaced', podOf(), {
-      sandboxes: [sandboxOf({ ready: false, attempt: 2 })],
-      containers: [exited(web, 137)],
-    }, ['createSandbox 3']],
-    ['but not when nothing restarts', podOf({ restartPolicy: 'Never', containers: [web, helper] }), {
-      sandboxes: [sandboxOf({ ready: false })],
-      containers: [exited(web, 137)],
-    }, []],
-    ['containers of the old sandbox start in the new one', podOf(), {
-      sandboxes: [sandboxOf({ id: 's1', attempt: 1 }), sandboxOf({ ready: false })],
-      containers: [exited(web, 137)],
-    }, ['start web 1 delay 10']],
-    ['init containers come first', podOf({ initContainers: [prepare] }), { sandboxes }, [
-      'start prepare 0 delay 0',
-    ]],
-    ['and hold the others back', podOf({ initContainers: [prepare] }), {
-      sandboxes,
-      containers: [containerOf(prepare)],
-    }, []],
-    ['until they succeed', podOf({ initContainers: [prepare] }), {
-      sandboxes,
-      containers: [exited(prepare, 0)],
-    }, ['start web 0 delay 0']],
-    ['a failed init container is tried again', podOf({ initContainers: [prepare] }), {
-      sandboxes,
-      containers: [exited(prepare, 1)],
-    }, ['start prepare 1 delay 10']],
-    ['with Never it ends the pod', podOf({ initContainers: [prepare], restartPolicy: 'Never' }), {
-      sandboxes,
-      containers: [exited(prepare, 1)],
-    }, ['stopSandbox s0']],
-    ['init containers run again in a new sandbox', podOf({ initContainers: [prepare] }), {
-      sandboxes: [sandboxOf({ id: 's1', attempt: 1 }), sandboxOf({ ready: false })],
-      containers: [exited(web, 137), exited(prepare, 0)],
-    }, ['start prepare 1 delay 10']],
-    ['a container made and not started is made again', podOf(), {
-      sandboxes,
-      containers: [containerOf(web, { state: 'created', attempt: 4 })],
-    }, ['removeContainer web-0', 'start web 4 delay 0']],
-    ['a changed image restarts the container', podOf(), {
-      sandboxes,
-      containers: [containerOf(web, { hash: 'other' })],
-    }, ['kill web-0 30: Container web definition changed, will be restarted']],
-    ['deletion stops containers within what is left of the grace', podOf({}, deleted), {
-      sandboxes,
-      containers: [containerOf(web)],
-    }, ['kill web-0 20: Stopping container web']],
+    [
+      'a dead container restarts alone',
+      podOf({ containers: [web, helper] }),
+      {
+        sandboxes,
+        containers: [exited(web, 1), containerOf(helper)],
+      },
+      ['start web 1 delay 10'],
+    ],
+    [
+      'exit code 0 restarts with Always',
+      podOf(),
+      { sandboxes, containers: [exited(web, 0)] },
+      ['start web 1 delay 10'],
+    ],
+    [
+      'OnFailure leaves success alone',
+      podOf({ restartPolicy: 'OnFailure', containers: [web, helper] }),
+      {
+        sandboxes,
+        containers: [exited(web, 0), containerOf(helper)],
+      },
+      [],
+    ],
+    [
+      'Never leaves failure alone',
+      podOf({ restartPolicy: 'Never', containers: [web, helper] }),
+      {
+        sandboxes,
+        containers: [exited(web, 1), containerOf(helper)],
+      },
+      [],
+    ],
+    [
+      'a complete pod gives its machine back',
+      podOf({ restartPolicy: 'Never' }),
+      {
+        sandboxes,
+        containers: [exited(web, 0)],
+      },
+      ['stopSandbox s0'],
+    ],
+    [
+      'a complete and stopped pod needs nothing',
+      podOf({ restartPolicy: 'Never' }),
+      {
+        sandboxes: [sandboxOf({ ready: false })],
+        containers: [exited(web, 0)],
+      },
+      [],
+    ],
+    [
+      'a dead sandbox is replaced',
+      podOf(),
+      {
+        sandboxes: [sandboxOf({ ready: false, attempt: 2 })],
+        containers: [exited(web, 137)],
+      },
+      ['createSandbox 3'],
+    ],
+    [
+      'but not when nothing restarts',
+      podOf({ restartPolicy: 'Never', containers: [web, helper] }),
+      {
+        sandboxes: [sandboxOf({ ready: false })],
+        containers: [exited(web, 137)],
+      },
+      [],
+    ],
+    [
+      'containers of the old sandbox start in the new one',
+      podOf(),
+      {
+        sandboxes: [sandboxOf({ id: 's1', attempt: 1 }), sandboxOf({ ready: false })],
+        containers: [exited(web, 137)],
+      },
+      ['start web 1 delay 10'],
+    ],
+    [
+      'init containers come first',
+      podOf({ initContainers: [prepare] }),
+      { sandboxes },
+      ['start prepare 0 delay 0'],
+    ],
+    [
+      'and hold the others back',
+      podOf({ initContainers: [prepare] }),
+      {
+        sandboxes,
+        containers: [containerOf(prepare)],
+      },
+      [],
+    ],
+    [
+      'until they succeed',
+      podOf({ initContainers: [prepare] }),
+      {
+        sandboxes,
+        containers: [exited(prepare, 0)],
+      },
+      ['start web 0 delay 0'],
+    ],
+    [
+      'a failed init container is tried again',
+      podOf({ initContainers: [prepare] }),
+      {
+        sandboxes,
+        containers: [exited(prepare, 1)],
+      },
+      ['start prepare 1 delay 10'],
+    ],
+    [
+      'with Never it ends the pod',
+      podOf({ initContainers: [prepare], restartPolicy: 'Never' }),
+      {
+        sandboxes,
+        containers: [exited(prepare, 1)],
+      },
+      ['stopSandbox s0'],
+    ],
+    [
+      'init containers run again in a new sandbox',
+      podOf({ initContainers: [prepare] }),
+      {
+        sandboxes: [sandboxOf({ id: 's1', attempt: 1 }), sandboxOf({ ready: false })],
+        containers: [exited(web, 137), exited(prepare, 0)],
+      },
+      ['start prepare 1 delay 10'],
+    ],
+    [
+      'a container made and not started is made again',
+      podOf(),
+      {
+        sandboxes,
+        containers: [containerOf(web, { state: 'created', attempt: 4 })],
+      },
+      ['removeContainer web-0', 'start web 4 delay 0'],
+    ],
+    [
+      'a changed image restarts the container',
+      podOf(),
+      {
+        sandboxes,
+        containers: [containerOf(web, { hash: 'other' })],
+      },
+      ['kill web-0 30: Container web definition changed, will be restarted'],
+    ],
+    [
+      'deletion stops containers within what is left of the grace',
+      podOf({}, deleted),
+      {
+        sandboxes,
+        containers: [containerOf(web)],
+      },
+      ['kill web-0 20: Stopping container web'],
+    ],
     ['then the sandbox', podOf({}, deleted), { sandboxes, containers: [exited(web, 0)] }, ['stopSandbox s0']],
     ['then everything', podOf({}, deleted), { sandboxes: [sandboxOf({ ready: false })] }, ['finalize']],
     ['a pod deleted before it started is only finalized', podOf({}, deleted), {}, ['finalize']],
     ['a rejected pod is never started', podOf({}, {}, { phase: 'Failed' }), {}, []],
-    ['old dead containers go', podOf(), {
-      sandboxes,
-      containers: [
-        containerOf(web, { id: 'web-3', attempt: 3 }),
-        exited(web, 1, { id: 'web-2', attempt: 2 }),
-        exited(web, 1, { id: 'web-1', attempt: 1 }),
-      ],
-    }, ['removeContainer web-1']],
-    ['old sandboxes go with their last container', podOf(), {
-      sandboxes: [sandboxOf({ id: 's1', attempt: 1 }), sandboxOf({ ready: false })],
-      containers: [containerOf(web, { sandboxId: 's1' })],
-    }, ['removeSandbox s0']],
+    [
+      'old dead containers go',
+      podOf(),
+      {
+        sandboxes,
+        containers: [
+          containerOf(web, { id: 'web-3', attempt: 3 }),
+          exited(web, 1, { id: 'web-2', attempt: 2 }),
+          exited(web, 1, { id: 'web-1', attempt: 1 }),
+        ],
+      },
+      ['removeContainer web-1'],
+    ],
+    [
+      'old sandboxes go with their last container',
+      podOf(),
+      {
+        sandboxes: [sandboxOf({ id: 's1', attempt: 1 }), sandboxOf({ ready: false })],
+        containers: [containerOf(web, { sandboxId: 's1' })],
+      },
+      ['removeSandbox s0'],
+    ],
   ];
   it.each(cases)('%s', (_name, pod, runtime, expected) => {
     expect(plan(pod, runtime).actions.map(describeAction)).toEqual(expected);
@@ -206,7 +312,11 @@ describe('planPod', () => {
   });
 
   it('bounds the delay at five minutes and forgets it after ten good minutes', () => {
-    const often = exited(web, 1, { restartDelayS: 300, finishedAtMs: now - 300_000, startedAtMs: now - 301_000 });
+    const often = exited(web, 1, {
+      restartDelayS: 300,
+      finishedAtMs: now - 300_000,
+      startedAtMs: now - 301_000,
+    });
     expect(plan(podOf(), { sandboxes, containers: [often] }).actions.map(describeAction)).toEqual([
       'start web 1 delay 300',
     ]);

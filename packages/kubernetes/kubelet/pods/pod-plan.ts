@@ -118,7 +118,9 @@ export function isComplete(pod: Pod, runtime: PodRuntime): boolean {
     return found?.exitCode !== 0 && isOver(pod, container, found);
   });
   if (initFailed) return true;
-  if (pod.spec.containers.every((container) => isOver(pod, container, findContainer(runtime, container.name)))) {
+  if (
+    pod.spec.containers.every((container) => isOver(pod, container, findContainer(runtime, container.name)))
+  ) {
     return true;
   }
   const lost = runtime.sandboxes.length > 0 && readySandbox(runtime) === undefined;

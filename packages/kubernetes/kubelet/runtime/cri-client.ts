@@ -74,11 +74,7 @@ export class CriClient implements Disposable {
       podUid === undefined
         ? undefined
         : { id: '', state: undefined, labelSelector: { [criLabels.podUid]: podUid } };
-    const response = await callUnary(
-      this.#runtime.listPodSandbox.bind(this.#runtime),
-      { filter },
-      shortMs,
-    );
+    const response = await callUnary(this.#runtime.listPodSandbox.bind(this.#runtime), { filter }, shortMs);
     return response.items;
   }
 
@@ -87,11 +83,7 @@ export class CriClient implements Disposable {
       podUid === undefined
         ? undefined
         : { id: '', state: undefined, podSandboxId: '', labelSelector: { [criLabels.podUid]: podUid } };
-    const response = await callUnary(
-      this.#runtime.listContainers.bind(this.#runtime),
-      { filter },
-      shortMs,
-    );
+    const response = await callUnary(this.#runtime.listContainers.bind(this.#runtime), { filter }, shortMs);
     return response.containers;
   }
 
@@ -104,11 +96,7 @@ export class CriClient implements Disposable {
     ]);
     const labels = sandboxes[0]?.labels ?? containers[0]?.labels ?? {};
     return {
-      ...emptyPodRuntime(
-        uid,
-        labels[criLabels.podNamespace] ?? namespace,
-        labels[criLabels.podName] ?? name,
-      ),
+      ...emptyPodRuntime(uid, labels[criLabels.podNamespace] ?? namespace, labels[criLabels.podName] ?? name),
       sandboxes: newestFirst(sandboxStatuses.filter((status) => status !== undefined)),
       containers: newestFirst(containerStatuses.filter((status) => status !== undefined)),
     };
@@ -232,7 +220,11 @@ export class CriClient implements Disposable {
     return response.image;
   }
 
-  async pullImage(image: string, auth: Partial<AuthConfig> | undefined, signal?: AbortSignal): Promise<string> {
+  async pullImage(
+    image: string,
+    auth: Partial<AuthConfig> | undefined,
+    signal?: AbortSignal,
+  ): Promise<string> {
     const spec = { image, annotations: {}, userSpecifiedImage: image, runtimeHandler: '', imageRef: '' };
     const response = await callUnary(
       this.#images.pullImage.bind(this.#images),

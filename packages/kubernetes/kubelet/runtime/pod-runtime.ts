@@ -89,7 +89,9 @@ export function parseCriContainer(status: CriContainerStatus, sandboxId: string)
     id: status.id,
     name: status.labels[criLabels.containerName] ?? status.metadata?.name ?? '',
     sandboxId,
-    attempt: toCount(status.annotations[criAnnotations.restartCount] ?? String(status.metadata?.attempt ?? 0)),
+    attempt: toCount(
+      status.annotations[criAnnotations.restartCount] ?? String(status.metadata?.attempt ?? 0),
+    ),
     state: containerStates[status.state] ?? 'unknown',
     createdAtMs: toMs(status.createdAt),
     startedAtMs: toMs(status.startedAt),

@@ -1,0 +1,30 @@
+import type { Duplex } from 'node:stream';
+import { PlatformError } from '@hypernetes/foundation/errors';
+import type { Container } from '../kube-types.ts';
+import { PortForwardStream } from './port-forward-stream.ts';
+
+/** How the kubelet reaches what listens in a pod. */
+export interface PodConnections {
+  /** A byte stream to a port of the pod's loopback. Fails later, on the stream, when nothing listens. */
+  connect(sandboxId: string, port: number): Promise<Duplex>;
+}
+
+export function portForwardConnections(runtime: {
+  portForwardUrl(sandboxId: string, ports: readonly number[]): Promise<string>;
+}): PodConnections {
+  return {
+    async connect(sandboxId, port) {
+      return new PortForwardStream(await runtime.portForwardUrl(sandboxId, [port]));
+    },
+  };
+}
+
+/** A port as a probe or hook names it: a number, or the name of one of the container's ports. */
+export function resolvePort(container: Container, port: number | string): number {
+  const named = container.ports?.find(({ name }) => name === port)?.containerPort;
+  const number = named ?? Number(port);
+  if (!Number.isInteger(number) || number < 1 || number > 65_535) {
+    throw new PlatformError('Invalid', `couldn't find port: ${port} in container ${container.name}`);
+  }
+  return number;
+}
