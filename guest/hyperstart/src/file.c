@@ -125,3 +125,30 @@ int file_remove_tree(int directory_fd, const char *name) {
   if (fstatat(directory_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0) return errno == ENOENT ? 0 : -1;
   return remove_tree(directory_fd, name, status.st_dev, 0);
 }
+
+static void add_usage(int directory_fd, const char *name, dev_t device, int depth, uint64_t *bytes, uint64_t *inodes) {
+  struct stat status;
+  if (fstatat(directory_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 || status.st_dev != device || depth > TREE_DEPTH_MAX) return;
+  *bytes += (uint64_t)status.st_blocks * 512u;
+  (*inodes)++;
+  if (!S_ISDIR(status.st_mode)) return;
+  int fd = openat(directory_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+  if (folder == NULL) {
+    if (fd >= 0) close(fd);
+    return;
+  }
+  struct dirent *entry;
+  while ((entry = readdir(folder)) != NULL) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    add_usage(dirfd(folder), entry->d_name, device, depth + 1, bytes, inodes);
+  }
+  closedir(folder);
+}
+
+void file_tree_usage(const char *path, uint64_t *bytes, uint64_t *inodes) {
+  struct stat status;
+  *bytes = 0;
+  *inodes = 0;
+  if (lstat(path, &status) == 0) add_usage(AT_FDCWD, path, status.st_dev, 0, bytes, inodes);
+}

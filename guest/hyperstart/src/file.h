@@ -18,4 +18,6 @@ uint64_t file_read_number(const char *path, uint64_t fallback);
 int file_make_folders(const char *path, mode_t mode);
 // rm -rf without following links or leaving the file system. Best effort: 0, or -1 with errno of the first failure.
 int file_remove_tree(int directory_fd, const char *name);
+// Disk space and inodes of a tree, not following links, not leaving the file system.
+void file_tree_usage(const char *path, uint64_t *bytes, uint64_t *inodes);
 int file_write_all(int fd, const void *data, size_t size);

@@ -137,6 +137,10 @@ static void source_read(struct stream *stream) {
     if (got < 0 && errno == EINTR) continue;
     if (stream->ring.length == 0) ring_clear(&stream->ring);
     if (got < 0 && errno == EAGAIN && !stream->draining) break;
+    if (got < 0 && errno == ECONNRESET) {
+      stream_abort(stream->number, "connection reset by peer");
+      return;
+    }
     source_end(stream); // end of file; EIO of a terminal without users; EAGAIN after the writer's end
     return;
   } while (stream->draining);
@@ -154,7 +158,11 @@ bool stream_open_to_host(uint32_t number, int fd, stream_finished *finished, voi
 
 void stream_drain(uint32_t number) {
   struct stream *stream = stream_find(number);
-  if (stream == NULL || stream->watch.fd < 0) return;
+  if (stream == NULL || stream->ended) return;
+  if (stream->watch.fd < 0) {
+    source_end(stream);
+    return;
+  }
   stream->draining = true;
   source_read(stream);
 }
@@ -228,6 +236,7 @@ void stream_abort(uint32_t number, const char *reason) {
   struct stream *stream = stream_find(number);
   if (stream == NULL) return;
   send_reset(number, reason);
+  if (stream->to_host && !stream->ended) source_end(stream);
   stream_free(stream);
 }
 
@@ -260,6 +269,7 @@ static void sink_break(struct stream *stream) {
 
 // Hands on what is there; acknowledges what the descriptor took.
 static void sink_write(struct stream *stream) {
+  if (stream->watch.fd < 0) return;
   uint64_t before = stream->start;
   while (stream->ring.length > 0) {
     struct iovec pieces[2];
@@ -293,6 +303,11 @@ bool stream_open_to_guest(uint32_t number, int fd, bool socket) {
   return true;
 }
 
+void stream_close_to_guest(uint32_t number) {
+  struct stream *stream = stream_find(number);
+  if (stream != NULL && !stream->to_host && !stream->finished) sink_break(stream);
+}
+
 void stream_receive_data(const Hyperstart__V1__StreamData *data) {
   struct stream *stream = stream_find(data->stream);
   if (stream == NULL || stream->to_host) {
@@ -321,6 +336,21 @@ static void descriptor_ready(struct watch *watch, uint32_t events) {
   struct stream *stream = container_of(watch, struct stream, watch);
   if (stream->to_host) {
     source_read(stream);
+  } else {
+    sink_write(stream);
+  }
+}
+
+void stream_attach(uint32_t number, int fd) {
+  struct stream *stream = stream_find(number);
+  // A stream to the guest may have got its end before its descriptor: its bytes still count.
+  if (stream == NULL || stream->watch.fd >= 0 || (stream->to_host ? stream->ended : stream->finished)) {
+    close(fd);
+    return;
+  }
+  stream->watch.fd = fd;
+  if (stream->to_host) {
+    source_watch(stream);
   } else {
     sink_write(stream);
   }

@@ -20,11 +20,15 @@ typedef void stream_finished(void *owner);
 bool stream_open_to_host(uint32_t number, int fd, stream_finished *finished, void *owner);
 bool stream_open_to_guest(uint32_t number, int fd, bool socket);
 bool stream_exists(uint32_t number);
+// Both may be opened with fd -1 while the terminal is not there yet; this hands it in. Closes fd if the stream has gone.
+void stream_attach(uint32_t number, int fd);
 
 // The writer has ended: read what is there, then end the stream. Calls finished, perhaps at once.
 void stream_drain(uint32_t number);
 // Forgets the owner, so that finished is not called any more.
 void stream_disown(void *owner);
+// The reader of a stream to the guest has ended.
+void stream_close_to_guest(uint32_t number);
 // Ends a stream at once, telling the host why.
 void stream_abort(uint32_t number, const char *reason);
 

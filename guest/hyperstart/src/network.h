@@ -1,0 +1,12 @@
+// Interfaces, addresses and routes of the pod, over rtnetlink.
+#pragma once
+
+#include <stddef.h>
+
+#include "error.h"
+
+// Makes the machine's virtio-net devices as described: what is missing is added, what is not described is removed, what is right stays.
+int network_apply(Hyperstart__V1__Interface *const *interfaces, size_t interface_count, Hyperstart__V1__Route *const *routes,
+                  size_t route_count, struct error *error);
+// Counters of all interfaces but lo. Array and entries are allocated, as for free_unpacked.
+Hyperstart__V1__InterfaceStats **network_stats(size_t *count);

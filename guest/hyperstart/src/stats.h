@@ -1,0 +1,6 @@
+// Usage of the pod and its containers.
+#pragma once
+
+#include "request.h"
+
+void stats_get(struct reply reply);
