@@ -1,4 +1,5 @@
 export { LocalIdentityProvider } from './identity-provider.ts';
+export { LocalLoadBalancerProvider, type LocalLoadBalancerOptions } from './load-balancer-provider.ts';
 export {
   LocalNetworkProvider,
   type LocalNetworkOptions,
@@ -6,3 +7,4 @@ export {
 } from './network-provider.ts';
 export { LocalVolumeProvider } from './volume-provider.ts';
 export { instanceNames, type InstanceNames } from './names.ts';
+export { purgeLocalState, removeKernelState, type RemovalOptions } from './removal.ts';

@@ -1,4 +1,4 @@
-import { rm, statfs, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { ipJson } from '@hypernetes/foundation/linux';
 import { run } from '@hypernetes/foundation/process';
 import { namespacePath } from './names.ts';
@@ -90,5 +90,23 @@ export async function writeHostSetting(name: string, value: string): Promise<voi
     await writeFile(`/proc/sys/net/${name}`, value);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+}
+
+/** A setting of the host's own network; undefined: this kernel does not have it. */
+export async function readHostSetting(name: string): Promise<string | undefined> {
+  return await readFile(`/proc/sys/net/${name}`, 'utf8').then(
+    (text) => text.trim(),
+    () => undefined,
+  );
+}
+
+/** Names under /run/netns. */
+export async function listNamespaces(): Promise<readonly string[]> {
+  try {
+    return await readdir('/run/netns');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
   }
 }

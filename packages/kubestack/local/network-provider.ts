@@ -1,4 +1,3 @@
-import { readdir } from 'node:fs/promises';
 import { PlatformError, toPlatformError } from '@hypernetes/foundation/errors';
 import { KeyedMutex } from '@hypernetes/foundation/lifecycle';
 import { ip, ipBatch, nft } from '@hypernetes/foundation/linux';
@@ -25,6 +24,8 @@ import {
   observeRoutes,
   routeDestination,
   runInNamespace,
+  listNamespaces,
+  readHostSetting,
   writeHostSetting,
 } from './kernel.ts';
 import { namespacePath, portNames, shortName, type InstanceNames } from './names.ts';
@@ -51,6 +52,9 @@ const log = createLogger('kubestack:network');
 const segmentIdFirst = 4096;
 const segmentIdMax = 2 ** 24 - 1;
 const portNameAttemptsMax = 16;
+
+/** Key of the setting of IPv4 forwarding that the host had before. */
+export const forwardingBefore = 'ip-forward-before';
 
 /** Serves names on the host side of each network's uplink. */
 export interface NetworkNameServer {
@@ -223,7 +227,7 @@ export class LocalNetworkProvider implements NetworkProvider {
    */
   async withNetwork<T>(
     uid: string,
-    work: (network: { readonly namespace: string; refresh(): Promise<void> }) => Promise<T>,
+    work: (network: { readonly namespace: string; readonly refresh: () => Promise<void> }) => Promise<T>,
   ): Promise<T> {
     return await this.#locks.run(uid, async () => {
       this.#get(uid);
@@ -358,7 +362,7 @@ export class LocalNetworkProvider implements NetworkProvider {
     const ports = this.#portsOf(spec.uid);
     for (const old of before.subnets.map(parseSubnet)) {
       const now = spec.subnets.find((subnet) => subnet.cidr === old.spec.cidr);
-      const same = now !== undefined && now.gateway === old.spec.gateway;
+      const same = now?.gateway === old.spec.gateway;
       const user = ports.find((port) => cidrContains(old.cidr, parseIpv4(port.address, 'address')));
       if (same || user === undefined) continue;
       throw new PlatformError(
@@ -614,6 +618,10 @@ export class LocalNetworkProvider implements NetworkProvider {
   }
 
   async #prepareHost(): Promise<void> {
+    const before = await readHostSetting('ipv4/ip_forward');
+    if (before === '1') return;
+    // Remembered, so that a purge leaves the host as it was found.
+    if (before !== undefined) this.#database.setMeta(forwardingBefore, before);
     await writeHostSetting('ipv4/ip_forward', '1');
   }
 
@@ -697,14 +705,4 @@ function subnetStatus(subnet: ParsedSubnet, used: ReadonlySet<number>): SubnetSt
     addressesUsed: usedHere,
     addressesFree: usableAddresses(subnet.cidr) - usedHere,
   };
-}
-
-/** Names under /run/netns. */
-export async function listNamespaces(): Promise<readonly string[]> {
-  try {
-    return await readdir('/run/netns');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
 }

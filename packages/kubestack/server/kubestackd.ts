@@ -1,11 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { handleUnary, startGrpcServer } from '@hypernetes/foundation/grpc';
 import { createLogger } from '@hypernetes/foundation/logging';
 import {
   IdentityService,
   InformationService,
+  LoadBalancersService,
   NetworksService,
   PortsService,
   ServiceTablesService,
@@ -15,6 +16,7 @@ import {
 import {
   instanceNames,
   LocalIdentityProvider,
+  LocalLoadBalancerProvider,
   LocalNetworkProvider,
   LocalVolumeProvider,
 } from '../local/index.ts';
@@ -22,6 +24,7 @@ import { makeClusterView, NameServer, type ClusterView } from '../name-server/in
 import { ServiceTables } from '../service-tables/index.ts';
 import { StateDatabase } from '../state/index.ts';
 import { identityService } from './identity-service.ts';
+import { loadBalancersService } from './load-balancers-service.ts';
 import { networksService, portsService } from './network-services.ts';
 import { serviceTablesService } from './service-tables-service.ts';
 import { volumesService } from './volumes-service.ts';
@@ -45,7 +48,23 @@ export interface KubestackdOptions {
   readonly mtu?: number;
   /** TCP ports of the host that pods of the default network may reach. Default 6443, the API server. */
   readonly hostServicePorts?: readonly number[];
+  /** CIDRs in which load balancers may be given addresses. Default: private, shared, benchmark and documentation ranges. */
+  readonly externalAddressRanges?: readonly string[];
+  /** CIDR addresses come from when a load balancer asks for none. Default 198.19.0.0/16. */
+  readonly externalAddressPool?: string;
 }
+
+const externalAddressRangesDefault = [
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '100.64.0.0/10',
+  '198.18.0.0/15',
+  '192.0.2.0/24',
+  '198.51.100.0/24',
+  '203.0.113.0/24',
+];
+const externalAddressPoolDefault = '198.19.0.0/16';
 
 /** Disposes what was added, last first. (Node 20 has no AsyncDisposableStack.) */
 class OwnedResources implements AsyncDisposable {
@@ -110,33 +129,53 @@ export async function startKubestackd(options: KubestackdOptions): Promise<Async
         hostServicePorts: options.hostServicePorts ?? [6_443],
       }),
     );
+    const balancers = owned.add(
+      new LocalLoadBalancerProvider({
+        database,
+        names,
+        networks,
+        dataDir: options.dataDir,
+        runDir: options.runDir,
+        serviceCidr,
+        externalAddressRanges: options.externalAddressRanges ?? externalAddressRangesDefault,
+        externalAddressPool: options.externalAddressPool ?? externalAddressPoolDefault,
+      }),
+    );
     const identity = owned.add(new LocalIdentityProvider({ database }));
     const volumes = owned.add(new LocalVolumeProvider({ database, dataDir: options.dataDir }));
     await networks.reconcile();
+    await balancers.reconcile();
     await volumes.reconcile();
     const information: InformationServer = {
       getInformation: handleUnary(log, 'GetInformation', async () =>
         Promise.resolve({
           version,
           networkProvider: networks.name,
-          loadBalancerProvider: networks.name,
+          loadBalancerProvider: balancers.name,
           volumeProvider: volumes.name,
           identityProvider: identity.name,
-          capabilities: [...networks.capabilities, ...volumes.capabilities, ...identity.capabilities].sort(),
+          capabilities: [
+            ...networks.capabilities,
+            ...balancers.capabilities,
+            ...volumes.capabilities,
+            ...identity.capabilities,
+          ].sort(),
         }),
       ),
     };
     await mkdir(dirname(options.socketPath), { recursive: true });
     owned.add(
       await startGrpcServer(options.socketPath, (server) => {
-        const add = server.addService.bind(server) as (
-          definition: Parameters<typeof server.addService>[0],
-          implementation: UntypedServiceImplementation,
-        ) => void;
+        const add = (definition: ServiceDefinition, implementation: UntypedServiceImplementation): void =>
+          server.addService(definition, implementation);
         add(InformationService, information);
         add(IdentityService, identityService(identity, networks, volumes));
-        add(NetworksService, networksService(networks, identity));
+        add(
+          NetworksService,
+          networksService(networks, identity, (uid) => tables.forget(uid)),
+        );
         add(PortsService, portsService(networks));
+        add(LoadBalancersService, loadBalancersService(balancers));
         add(ServiceTablesService, serviceTablesService(tables, networks));
         add(VolumesService, volumesService(volumes, identity));
       }),

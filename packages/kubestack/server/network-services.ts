@@ -102,8 +102,12 @@ function formatPort(port: Port): PortMessage {
   };
 }
 
-/** kubestack.v1 Networks. A tenant that does not exist is NotFound before the provider is asked. */
-export function networksService(networks: NetworkProvider, identity: IdentityProvider): NetworksServer {
+/** kubestack.v1 Networks. A tenant that does not exist is NotFound before the provider is asked; `onDeleted` forgets what others keep. */
+export function networksService(
+  networks: NetworkProvider,
+  identity: IdentityProvider,
+  onDeleted: (uid: string) => void,
+): NetworksServer {
   return {
     ensureNetwork: handleUnary(log, 'EnsureNetwork', async (request) => {
       const spec = parseNetwork(request);
@@ -118,6 +122,7 @@ export function networksService(networks: NetworkProvider, identity: IdentityPro
     })),
     deleteNetwork: handleUnary(log, 'DeleteNetwork', async ({ uid }) => {
       await networks.deleteNetwork(requireIdentifier('uid', uid));
+      onDeleted(uid);
       return {};
     }),
   };

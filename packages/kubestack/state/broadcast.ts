@@ -41,12 +41,13 @@ export class Broadcast<T> {
     const onAbort = (): void => wake();
     signal.addEventListener('abort', onAbort);
     try {
-      while (!signal.aborted && !this.#closed) {
+      const ended = (): boolean => signal.aborted || this.#closed;
+      while (!ended()) {
         const batch = subscriber.lost ? present() : subscriber.backlog;
         subscriber.lost = false;
         subscriber.backlog = [];
         yield* batch;
-        if (subscriber.lost || subscriber.backlog.length > 0 || signal.aborted || this.#closed) continue;
+        if (isBehind(subscriber) || ended()) continue;
         await new Promise<void>((resolve) => (wake = resolve));
       }
     } finally {
@@ -54,4 +55,8 @@ export class Broadcast<T> {
       this.#subscribers.delete(subscriber);
     }
   }
+}
+
+function isBehind(subscriber: Subscriber<unknown>): boolean {
+  return subscriber.lost || subscriber.backlog.length > 0;
 }

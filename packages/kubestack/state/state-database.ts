@@ -93,6 +93,9 @@ export class StateDatabase implements Disposable {
     return this.#database.transaction(work).immediate();
   }
 
+  // What is in a document column was written by the same class that reads it: the caller knows its shape.
+  /* eslint-disable @typescript-eslint/no-unnecessary-type-parameters */
+
   /** The `document` column of each row, parsed. */
   documents<T>(sql: string, ...values: readonly Value[]): readonly T[] {
     return this.all(sql, ...values).map((row) => JSON.parse(row['document'] as string) as T);
@@ -101,6 +104,8 @@ export class StateDatabase implements Disposable {
   document<T>(sql: string, ...values: readonly Value[]): T | undefined {
     return this.documents<T>(sql, ...values)[0];
   }
+
+  /* eslint-enable @typescript-eslint/no-unnecessary-type-parameters */
 
   getMeta(key: string): string | undefined {
     return this.get('SELECT value FROM meta WHERE key = ?', key)?.['value'] as string | undefined;
