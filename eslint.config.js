@@ -51,5 +51,5 @@ export default tseslint.config(
       '@typescript-eslint/no-unsafe-member-access': 'off',
     },
   },
-  { files: ['apps/**'], rules: { 'no-console': 'off' } },
+  { files: ['apps/**', 'tests/**'], rules: { 'no-console': 'off' } },
 );

@@ -133,7 +133,7 @@ async function startAll(
 ): Promise<void> {
   for (const name of daemonNames) {
     const running = await findRunningDaemon(installation, name);
-    if (running !== undefined && running.buildId === buildId() && !settingsChanged) continue;
+    if (running?.buildId === buildId() && !settingsChanged) continue;
     await progress.step(
       running === undefined ? `start ${name}` : `restart ${name} (pods go on)`,
       async () => {
