@@ -1,4 +1,5 @@
 import { badRequest } from './errors.ts';
+import { setField } from './fields.ts';
 import { scanJson } from './json-scan.ts';
 import type { Kind } from './kind.ts';
 import { apiVersionOf } from './kinds.ts';
@@ -277,13 +278,4 @@ function jsonTypeName(value: unknown): string {
 
 function copy(value: unknown): unknown {
   return typeof value === 'object' ? structuredClone(value) : value;
-}
-
-/** Sets an own field even when it is called like the accessor of the prototype. */
-export function setField(target: Record<string, unknown>, key: string, value: unknown): void {
-  if (key === '__proto__') {
-    Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
-  } else {
-    target[key] = value;
-  }
 }

@@ -1,5 +1,5 @@
 import { applyPatch as applyJsonOperations, type Operation } from 'rfc6902';
-import { setField } from './decode.ts';
+import { setField } from './fields.ts';
 import { badRequest, statusError } from './errors.ts';
 import { definition, type Schemas } from './schemas.ts';
 import { strategicMerge } from './strategic-merge.ts';

@@ -1,5 +1,5 @@
 import { badRequest } from './errors.ts';
-import { setField } from './decode.ts';
+import { setField } from './fields.ts';
 import { resolveSchema, type Schema, type Schemas } from './schemas.ts';
 
 // Strategic merge patch: like a merge patch, but lists of the kinds that say so merge by key, and directives delete, replace, keep and order.
