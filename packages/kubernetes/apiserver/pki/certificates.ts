@@ -129,9 +129,10 @@ async function leafExtensions(issuer: X509Certificate, subject: CertificateSubje
     ...(subject.use === 'client' ? [] : [ExtendedKeyUsage.serverAuth]),
     ...(subject.use === 'server' ? [] : [ExtendedKeyUsage.clientAuth]),
   ];
-  const names = (subject.alternativeNames ?? []).map(
-    (name): JsonGeneralName => ({ type: isIP(name) === 0 ? 'dns' : 'ip', value: name }),
-  );
+  const names = (subject.alternativeNames ?? []).map((name): JsonGeneralName => ({
+    type: isIP(name) === 0 ? 'dns' : 'ip',
+    value: name,
+  }));
   return [
     new BasicConstraintsExtension(false, undefined, true),
     new KeyUsagesExtension(KeyUsageFlags.digitalSignature | KeyUsageFlags.keyEncipherment, true),
