@@ -55,6 +55,11 @@ export class ReceiveStream {
     return this.#over;
   }
 
+  /** Bytes received that the consumer has not taken. */
+  get pendingBytes(): number {
+    return this.#received - this.#taken;
+  }
+
   /** Milliseconds since the guest last sent something or the consumer took something. */
   get idleMs(): number {
     return Date.now() - this.#lastActivity;

@@ -37,7 +37,7 @@ async function measureOne(hypervisor: Hypervisor, folder: string, uid: number): 
   try {
     const started = performance.now();
     const machine = await hypervisor.start({
-      name: `hn-floor-${id}`,
+      name: `hntmp-floor-${id}`,
       tenantId: '',
       memoryMiB: 256,
       cpus: 1,

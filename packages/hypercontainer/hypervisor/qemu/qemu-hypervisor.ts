@@ -87,7 +87,7 @@ async function withTemporaryHost<T>(
   cacheDir: string,
   work: (host: Omit<QemuHost, 'isolation'>) => Promise<T>,
 ): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), 'hn-'));
+  const folder = await mkdtemp(join(tmpdir(), 'hntmp-'));
   await chmod(folder, 0o711);
   const templateDir = join('/dev/shm', `${basename(folder)}-templates`);
   try {
