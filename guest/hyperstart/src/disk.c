@@ -3,8 +3,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -72,10 +74,20 @@ static bool look_at_host(const char *host, void *context) {
   return any_entry(path, take_block_device, context);
 }
 
+// A disk that was there when the template was taken is another one in the clone: nothing the kernel remembers of it is true.
+static bool look_again(struct search *search) {
+  cleanup_free char *node = memory_format("/dev/%s", search->disk->name);
+  cleanup_free char *path = memory_format("/sys/class/block/%s/device/rescan", search->disk->name);
+  file_write(path, "1");
+  cleanup_close int fd = open(node, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || ioctl(fd, BLKFLSBUF, 0) < 0) return false;
+  return any_entry(SCSI_HOSTS, look_at_host, search);
+}
+
 int disk_find(uint32_t target, uint32_t lun, struct disk *disk, struct error *error) {
   struct search search = {target, lun, disk};
   for (int poll = 0; poll < FIND_POLLS_MAX; poll++) {
-    if (any_entry(SCSI_HOSTS, look_at_host, &search)) return 0;
+    if (any_entry(SCSI_HOSTS, look_at_host, &search) && look_again(&search)) return 0;
     if (poll % SCAN_EVERY_POLLS == 0) {
       any_entry(SCSI_HOSTS, scan_host, &search);
     } else {
