@@ -1,0 +1,1 @@
+export { removeNodeProxy, startNodeProxy, type NodeProxyOptions } from './node-proxy.ts';
