@@ -136,7 +136,12 @@ class Http2KubeClient implements KubeClient {
     const typed =
       subresource === undefined
         ? { apiVersion: apiVersionOf(resource), kind: resource.kind, ...object }
-        : object;
+        : { ...object };
+    // With generateName the server makes the name.
+    if (name === '') {
+      const { name: _empty, ...metadata } = object.metadata;
+      Object.assign(typed, { metadata });
+    }
     return await this.#call<T>({ method: 'POST', path, body: typed });
   }
 

@@ -40,9 +40,7 @@ export type Namespace = Omit<Typed<core.Namespace>, 'spec'> & {
 
 export interface NetworkSubnet {
   cidr: string;
-  gateway?: string;
-  dnsServers?: string[];
-  hostRoutes?: { destination: string; nextHop: string }[];
+  gateway: string;
 }
 
 /** What status conditions of ours look like (meta/v1 Condition). */
@@ -58,7 +56,7 @@ export interface Condition {
 /** Kind Network of v1, as the announcement prints it. */
 export interface Network extends KubeObject {
   spec: {
-    tenantID?: string;
+    tenantID: string;
     subnets?: Record<string, NetworkSubnet>;
     /** Adopt a network the provider has already; it is never deleted. */
     providerNetworkID?: string;
@@ -66,10 +64,9 @@ export interface Network extends KubeObject {
   status?: {
     phase?: 'Initializing' | 'Pending' | 'Active' | 'Failed' | 'Terminating';
     conditions?: Condition[];
-    observedGeneration?: number;
     providerNetworkID?: string;
-    mtu?: number;
-    message?: string;
+    /** Why it is not active: CamelCase, and for people. */
     reason?: string;
+    message?: string;
   };
 }

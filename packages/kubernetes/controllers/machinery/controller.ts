@@ -1,0 +1,59 @@
+import {
+  WorkQueue,
+  type Clock,
+  type Reconcile,
+  type WorkQueueOptions,
+} from '@hypernetes/foundation/lifecycle';
+import { createLogger } from '@hypernetes/foundation/logging';
+import type { EventRecorder, KubeClient } from '../../client/index.ts';
+import type { InformerSet } from './informer-set.ts';
+import type { Kubestack } from './kubestack.ts';
+
+const log = createLogger('kubernetes:controllers');
+
+/** What every controller is given. */
+export interface ControllerContext {
+  readonly client: KubeClient;
+  readonly informers: InformerSet;
+  readonly kubestack: Kubestack;
+  readonly clock: Clock;
+  /** Resolves when all informers have their first list: nobody acts before. */
+  readonly ready: Promise<void>;
+  /** The recorder whose events come from this component ('deployment-controller'). */
+  recorder(component: string): EventRecorder;
+}
+
+/** A running controller. Disposing of it waits for the work at hand. */
+export type Controller = AsyncDisposable;
+
+/** A work queue that holds its keys back until all informers are in, and logs failures once, by how grave they are. */
+export function createQueue(
+  context: Pick<ControllerContext, 'ready'>,
+  name: string,
+  reconcile: Reconcile,
+  options: WorkQueueOptions = {},
+): WorkQueue {
+  return new WorkQueue(
+    async (key, signal) => {
+      await context.ready;
+      return await reconcile(key, signal);
+    },
+    {
+      ...options,
+      onError: (key, error, attempt) => {
+        const fields = {
+          controller: name,
+          object: key,
+          reason: error.reason,
+          message: error.message,
+          attempt,
+        };
+        // A conflict says that our copy is old, not that something is wrong.
+        if (error.reason === 'Canceled' || (error.reason === 'Conflict' && attempt < 5))
+          log.debug(fields, 'sync again');
+        else if (error.reason === 'Internal') log.error({ ...fields, err: error }, 'sync failed');
+        else log.warn(fields, 'sync failed');
+      },
+    },
+  );
+}
