@@ -1,6 +1,6 @@
 import type { PeerCertificate, TLSSocket } from 'node:tls';
 import { isPlatformError } from '@hypernetes/foundation/errors';
-import { headerOf } from '../http/request-context.ts';
+import { headerOf } from '../http/responder.ts';
 import type { HttpRequest } from '../http/responder.ts';
 import { unauthorized, unavailable } from '../http/status-error.ts';
 import { ServiceAccountTokens, tokenIssuer } from './service-account-tokens.ts';
@@ -64,11 +64,7 @@ function userOfCertificate(certificate: PeerCertificate | Record<string, never>)
   const subject = certificate.subject as { CN?: unknown; O?: unknown } | undefined;
   const name = first(subject?.CN);
   if (name === undefined) return undefined;
-  const organizations = Array.isArray(subject?.O)
-    ? subject.O.map(String)
-    : subject?.O === undefined
-      ? []
-      : [String(subject.O)];
+  const organizations = [subject?.O].flat().filter((each) => typeof each === 'string');
   return { name, groups: [...organizations, groupNames.authenticated], extra: {} };
 }
 

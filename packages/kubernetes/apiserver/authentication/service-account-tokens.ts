@@ -127,7 +127,7 @@ export class ServiceAccountTokens {
 
   async #exists(plural: 'serviceaccounts' | 'pods', namespace: string, named: NamedObject): Promise<boolean> {
     const found = await this.#read(plural, { namespace, name: named.name });
-    return found !== undefined && found.metadata.uid === named.uid;
+    return found?.metadata.uid === named.uid;
   }
 }
 

@@ -116,7 +116,7 @@ export class ResourceCache {
       return items.sort((left, right) => (left.key < right.key ? -1 : 1));
     }
     this.#sortedKeys ??= [...this.#items.keys()].sort();
-    const items = this.#sortedKeys.map((key) => this.#items.get(key) as CachedObject);
+    const items = this.#sortedKeys.flatMap((key) => this.#items.get(key) ?? []);
     return scope.name === undefined
       ? items
       : items.filter((item) => item.key.endsWith(`/${scope.name ?? ''}`));
@@ -187,7 +187,10 @@ export class ResourceCache {
     const { items, revision } = await this.#store.list(this.#prefix);
     // Older changes applied on top of newer items would take them back for a moment.
     await this.#waitFor(revision);
-    if (generation !== this.#generation) return await this.#loadItems();
+    if (generation !== this.#generation) {
+      await this.#loadItems();
+      return;
+    }
     for (const item of items) this.#put(new CachedObject(item));
     for (const event of this.#history) {
       if (event.revision > revision) this.#applyToItems(event);

@@ -213,15 +213,18 @@ function accessModes(modes: readonly string[] | undefined): string {
   return (modes ?? []).map((mode) => accessModeNames[mode] ?? mode).join(',');
 }
 
-function terminating<T extends { metadata?: { deletionTimestamp?: string }; status?: { phase?: string } }>(
-  object: T,
-): string {
+interface HasPhase {
+  readonly metadata?: { readonly deletionTimestamp?: string };
+  readonly status?: { readonly phase?: string };
+}
+
+function terminating(object: HasPhase): string {
   return object.metadata?.deletionTimestamp === undefined ? (object.status?.phase ?? '') : 'Terminating';
 }
 
 export const persistentVolumeColumns = columnSet<PersistentVolume>(
   nameColumn,
-  ['Capacity', (volume) => String(volume.spec?.capacity?.['storage'] ?? '')],
+  ['Capacity', (volume) => volume.spec?.capacity?.['storage'] ?? ''],
   ['Access Modes', (volume) => accessModes(volume.spec?.accessModes)],
   ['Reclaim Policy', (volume) => volume.spec?.persistentVolumeReclaimPolicy ?? ''],
   ['Status', (volume) => terminating(volume)],
@@ -244,8 +247,7 @@ export const persistentVolumeClaimColumns = columnSet<PersistentVolumeClaim>(
   ['Volume', (claim) => claim.spec?.volumeName ?? ''],
   [
     'Capacity',
-    (claim) =>
-      (claim.spec?.volumeName ?? '') === '' ? '' : String(claim.status?.capacity?.['storage'] ?? ''),
+    (claim) => ((claim.spec?.volumeName ?? '') === '' ? '' : (claim.status?.capacity?.['storage'] ?? '')),
   ],
   [
     'Access Modes',

@@ -16,8 +16,3 @@ export interface RequestContext {
   readonly warnings: string[];
   readonly log: Logger;
 }
-
-export function headerOf(request: HttpRequest, name: string): string | undefined {
-  const value = request.headers[name];
-  return Array.isArray(value) ? value.join(',') : value;
-}

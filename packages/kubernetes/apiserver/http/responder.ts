@@ -8,6 +8,12 @@ import { tooLarge } from './status-error.ts';
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
 export type HttpResponse = ServerResponse | Http2ServerResponse;
 
+/** The value of a request header; several ones joined with commas. */
+export function headerOf(request: HttpRequest, name: string): string | undefined {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value.join(',') : value;
+}
+
 /** As Kubernetes: what is larger than a stored object can be is refused. */
 export const maxBodyBytes = 3 << 20;
 // As Kubernetes: below this, compressing costs more than it saves.
@@ -65,7 +71,7 @@ export async function send(
 ): Promise<void> {
   const bytes = typeof body === 'string' ? Buffer.from(body, 'utf8') : body;
   const writable = prepare(response, options);
-  const accepts = String(request.headers['accept-encoding'] ?? '').includes('gzip');
+  const accepts = headerOf(request, 'accept-encoding')?.includes('gzip') === true;
   if (bytes.length < minGzipBytes || !accepts) {
     writable.setHeader('content-length', bytes.length);
     writable.end(bytes);

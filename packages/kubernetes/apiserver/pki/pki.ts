@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { join } from 'node:path';
+import { PlatformError } from '@hypernetes/foundation/errors';
 import { readFileIfExists, writeFileAtomic } from '@hypernetes/foundation/files';
 import { systemClock, type Clock } from '@hypernetes/foundation/lifecycle';
 import {
@@ -88,7 +89,11 @@ export async function ensurePki(dir: string, options: PkiOptions): Promise<Pki> 
   for (const [name, subject] of Object.entries(subjectsOf(options))) {
     pairs[name] = await ensurePair(dir, name, authority, subject, now);
   }
-  const pair = (name: string): KeyAndCertificate => pairs[name] as KeyAndCertificate;
+  const pair = (name: string): KeyAndCertificate => {
+    const found = pairs[name];
+    if (found === undefined) throw new PlatformError('Internal', `no certificate ${name}`);
+    return found;
+  };
   return {
     caPem: authority.certificatePem,
     apiServer: pair('apiserver'),

@@ -81,7 +81,7 @@ export class UpgradeProxy {
           ),
         );
       };
-      socket.once('error', (error) => fail(error.message));
+      socket.once('error', (error: Error) => fail(error.message));
       socket.once('timeout', () => fail('no answer'));
       socket.once('secureConnect', () => {
         socket.setTimeout(0);

@@ -265,7 +265,7 @@ export class ResourceStorage {
     }
     if (subresource !== '' || !hasStatus(this.registration)) return object;
     const { status: _status, ...rest } = object as ApiObject & { status?: unknown };
-    return { ...(rest as ApiObject), ...partOf(structuredClone(old), 'status') };
+    return { ...rest, ...partOf(structuredClone(old), 'status') };
   }
 
   async #deleteOnce(

@@ -2,7 +2,8 @@ import { randomInt } from 'node:crypto';
 import type { Service, ServicePort, ServiceSpec } from 'kubernetes-types/core/v1';
 import ipaddr from 'ipaddr.js';
 import type { ApiObject, FieldError } from '../../api/index.ts';
-import { invalid, findResource, type Kind } from '../../api/index.ts';
+import { PlatformError } from '@hypernetes/foundation/errors';
+import { findKind, invalid } from '../../api/index.ts';
 import type { Strategy } from './strategy.ts';
 
 const nodePortMin = 30_000;
@@ -76,7 +77,9 @@ function heldBy(services: readonly ApiObject[], exceptUid: string | undefined): 
 }
 
 function fail(service: ApiObject, error: FieldError): never {
-  throw invalid(findResource('', 'v1', 'services') as Kind, service.metadata.name ?? '', [error]);
+  const kind = findKind('v1', 'Service');
+  if (kind === undefined) throw new PlatformError('Internal', 'no kind Service');
+  throw invalid(kind, service.metadata.name ?? '', [error]);
 }
 
 function allocateAddress(service: ApiObject, range: Range, held: Held): string {

@@ -9,7 +9,8 @@ import {
   type Schemas,
 } from '../../api/index.ts';
 import { bodyEncoding } from '../http/negotiation.ts';
-import { headerOf, type RequestContext } from '../http/request-context.ts';
+import type { RequestContext } from '../http/request-context.ts';
+import { headerOf } from '../http/responder.ts';
 import { readBody } from '../http/responder.ts';
 
 type BodyKind = Pick<Kind, 'group' | 'version' | 'kind' | 'definition'>;

@@ -13,7 +13,8 @@ import type { Store } from '../../store/index.ts';
 import { CachedObject } from '../cache/cached-object.ts';
 import type { StoreDispatcher } from '../cache/store-dispatcher.ts';
 import { contentTypeOf, negotiate } from '../http/negotiation.ts';
-import { headerOf, type RequestContext } from '../http/request-context.ts';
+import type { RequestContext } from '../http/request-context.ts';
+import { headerOf } from '../http/responder.ts';
 import type { ResourceRequest } from '../http/request-info.ts';
 import { readBody, sendValue, send } from '../http/responder.ts';
 import { methodNotAllowed, notFound, unknownPath, unsupportedMediaType } from '../http/status-error.ts';
@@ -83,22 +84,38 @@ export class ResourceHandler {
       throw methodNotAllowed(info.verb, storage.registration.kind);
     }
     switch (info.verb) {
-      case 'get':
-        return await this.#get(call);
-      case 'list':
-        return await this.#list(call);
-      case 'watch':
-        return await this.#watch(call);
-      case 'create':
-        return await this.#create(call);
-      case 'update':
-        return await this.#update(call);
-      case 'patch':
-        return await this.#patch(call);
-      case 'delete':
-        return await this.#delete(call);
-      case 'deletecollection':
-        return await this.#deleteCollection(call);
+      case 'get': {
+        await this.#get(call);
+        return;
+      }
+      case 'list': {
+        await this.#list(call);
+        return;
+      }
+      case 'watch': {
+        await this.#watch(call);
+        return;
+      }
+      case 'create': {
+        await this.#create(call);
+        return;
+      }
+      case 'update': {
+        await this.#update(call);
+        return;
+      }
+      case 'patch': {
+        await this.#patch(call);
+        return;
+      }
+      case 'delete': {
+        await this.#delete(call);
+        return;
+      }
+      case 'deletecollection': {
+        await this.#deleteCollection(call);
+        return;
+      }
     }
   }
 

@@ -55,7 +55,7 @@ export class WatchStream {
       const batch = this.#queue;
       this.#queue = [];
       this.#queuedBytes = 0;
-      if (!this.#response.write(batch.length === 1 ? (batch[0] as Uint8Array) : Buffer.concat(batch))) {
+      if (!this.#response.write(Buffer.concat(batch))) {
         await this.#response.drained(this.#signal);
       }
     }

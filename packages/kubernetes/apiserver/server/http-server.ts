@@ -6,7 +6,6 @@ import {
   type Http2ServerResponse,
 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
-import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { PlatformError } from '@hypernetes/foundation/errors';
 import type { KeyAndCertificate } from '../pki/certificates.ts';
@@ -53,8 +52,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   server.on('request', (request: Http2ServerRequest, response: Http2ServerResponse) => {
     options.onRequest(request, response, socketOf(request));
   });
-  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    options.onUpgrade(request, socket as TLSSocket, head);
+  server.on('upgrade', (request: IncomingMessage, socket: TLSSocket, head: Buffer) => {
+    options.onUpgrade(request, socket, head);
   });
   server.setTimeout(0);
   await listen(server, options);
@@ -71,7 +70,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
 
 async function listen(server: Http2SecureServer, options: HttpServerOptions): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) =>
+    server.once('error', (cause: Error) =>
       reject(
         new PlatformError(
           'Unavailable',

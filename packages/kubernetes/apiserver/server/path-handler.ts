@@ -9,7 +9,8 @@ import {
   apiVersions,
 } from '../discovery/discovery.ts';
 import { negotiate, parseAccept, wantsAggregatedDiscovery } from '../http/negotiation.ts';
-import { headerOf, type RequestContext } from '../http/request-context.ts';
+import type { RequestContext } from '../http/request-context.ts';
+import { headerOf } from '../http/responder.ts';
 import { send, sendValue } from '../http/responder.ts';
 import { methodNotAllowed, unknownPath } from '../http/status-error.ts';
 import { versionInfo } from './version.ts';
@@ -17,7 +18,7 @@ import { versionInfo } from './version.ts';
 /** Something that must be well for the server to be ready. */
 export interface HealthCheck {
   readonly name: string;
-  readonly check: () => Promise<void> | void;
+  readonly check: () => unknown;
 }
 
 export interface PathHandlerOptions {
@@ -51,24 +52,36 @@ export class PathHandler {
     if (verb !== 'get' && verb !== 'head') throw methodNotAllowed(verb, { group: '', plural: path });
     const [root = '', ...rest] = path.split('/').filter((part) => part !== '');
     switch (root) {
-      case '':
-        return await this.#sendJson(context, { paths: rootPaths });
+      case '': {
+        await this.#sendJson(context, { paths: rootPaths });
+        return;
+      }
       case 'api':
-      case 'apis':
-        return await this.#discovery(context, root, rest);
-      case 'openapi':
-        return await this.#openApi(context, rest);
-      case 'version':
-        return await this.#sendJson(context, versionInfo);
+      case 'apis': {
+        await this.#discovery(context, root, rest);
+        return;
+      }
+      case 'openapi': {
+        await this.#openApi(context, rest);
+        return;
+      }
+      case 'version': {
+        await this.#sendJson(context, versionInfo);
+        return;
+      }
       case 'healthz':
       case 'livez':
-      case 'readyz':
-        return await this.#health(context, root);
-      case 'metrics':
-        return await send(context.request, context.response, this.#options.metrics(), {
+      case 'readyz': {
+        await this.#health(context, root);
+        return;
+      }
+      case 'metrics': {
+        await send(context.request, context.response, this.#options.metrics(), {
           code: 200,
           contentType: 'text/plain; version=0.0.4; charset=utf-8',
         });
+        return;
+      }
       default:
         throw unknownPath();
     }

@@ -193,8 +193,8 @@ function makePipeline(
       serverAddress: `${options.advertiseAddress}:${options.port}`,
       healthChecks: [
         { name: 'ping', check: () => undefined },
-        { name: 'store', check: async () => void (await store.get('/-/health')) },
-        { name: 'watch-cache', check: async () => void (await dispatcher.catchUp()) },
+        { name: 'store', check: async () => store.get('/-/health') },
+        { name: 'watch-cache', check: async () => dispatcher.catchUp() },
       ],
       metrics: () => metrics.format(),
       log,

@@ -1,7 +1,8 @@
 import { findKind, type ApiObject, type Kind } from '../../../api/index.ts';
 import { PlatformError } from '@hypernetes/foundation/errors';
 import { negotiate } from '../../http/negotiation.ts';
-import { headerOf, type RequestContext } from '../../http/request-context.ts';
+import type { RequestContext } from '../../http/request-context.ts';
+import { headerOf } from '../../http/responder.ts';
 import { sendValue } from '../../http/responder.ts';
 import { methodNotAllowed } from '../../http/status-error.ts';
 import type { ResourceCall } from '../resource-handler.ts';

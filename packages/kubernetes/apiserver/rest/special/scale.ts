@@ -7,7 +7,7 @@ import {
   type LabelSelector,
 } from '../../../api/index.ts';
 import { contentTypeOf } from '../../http/negotiation.ts';
-import { headerOf } from '../../http/request-context.ts';
+import { headerOf } from '../../http/responder.ts';
 import { readBody } from '../../http/responder.ts';
 import { unsupportedMediaType } from '../../http/status-error.ts';
 import { formatSelector, none } from '../../columns/column-set.ts';
