@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os';
 import { PlatformError, toPlatformError } from '@hypernetes/foundation/errors';
 import { KeyedMutex } from '@hypernetes/foundation/lifecycle';
 import { ip, ipBatch, nft } from '@hypernetes/foundation/linux';
@@ -140,7 +141,7 @@ export class LocalNetworkProvider implements NetworkProvider {
     await this.#locks.run(spec.uid, async () => {
       const before = this.#find(spec.uid);
       if (before === undefined) this.#checkHostRoutes(wanted, await observeRoutes());
-      const changed = await this.#record(wanted, before);
+      const changed = this.#record(wanted, before);
       const whole = this.#whole.has(spec.uid) && (await namespaceExists(this.#names.namespaceOf(spec.uid)));
       if (changed || !whole) await this.#apply(spec.uid, before === undefined);
     });
@@ -285,7 +286,7 @@ export class LocalNetworkProvider implements NetworkProvider {
   }
 
   /** Writes the specification down; true when anything the kernel shows has changed. */
-  async #record(spec: NetworkSpec, before: NetworkRecord | undefined): Promise<boolean> {
+  #record(spec: NetworkSpec, before: NetworkRecord | undefined): boolean {
     if (before !== undefined) {
       this.#checkChange(before, spec);
       const after: NetworkRecord = { ...before, ...spec };
@@ -293,7 +294,7 @@ export class LocalNetworkProvider implements NetworkProvider {
       this.#database.run('UPDATE networks SET document = ? WHERE uid = ?', JSON.stringify(after), spec.uid);
       return JSON.stringify(after.subnets) !== JSON.stringify(before.subnets);
     }
-    const taken = new Set([...(await observeLinks()).values()].flat());
+    const taken = hostAddresses();
     this.#database.transaction(() => this.#insert(spec, taken));
     log.info({ networkUid: spec.uid, network: spec.name, tenantId: spec.tenantId }, 'network recorded');
     return true;
@@ -346,7 +347,7 @@ export class LocalNetworkProvider implements NetworkProvider {
     for (let step = 0; step < total; step++) {
       const index = (start + step) % total;
       const host = formatIpv4(uplinkRange.first + 2 * index);
-      if (!used.has(index) && !takenAddresses.has(`${host}/31`)) return index;
+      if (!used.has(index) && !takenAddresses.has(host)) return index;
     }
     throw new PlatformError('Exhausted', `networks: all ${total} uplinks are in use`);
   }
@@ -705,4 +706,13 @@ function subnetStatus(subnet: ParsedSubnet, used: ReadonlySet<number>): SubnetSt
     addressesUsed: usedHere,
     addressesFree: usableAddresses(subnet.cidr) - usedHere,
   };
+}
+
+/** Addresses of the interfaces that are up, without starting a program. */
+function hostAddresses(): ReadonlySet<string> {
+  return new Set(
+    Object.values(networkInterfaces()).flatMap((addresses) =>
+      (addresses ?? []).map((entry) => entry.address),
+    ),
+  );
 }

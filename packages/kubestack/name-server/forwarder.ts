@@ -7,7 +7,7 @@ import { PlatformError } from '@hypernetes/foundation/errors';
 /** Queries under way for all networks and for one: a flood costs its sender answers, not us memory. */
 const inFlightMax = 1_024;
 const inFlightPerNetworkMax = 256;
-const serverTimeoutMs = 2_000;
+const serverTimeoutMsDefault = 2_000;
 /** As resolv.conf(5): more are not read. */
 const serversMax = 3;
 const resolvConfAgeMsMax = 5_000;
@@ -49,15 +49,19 @@ function isAnswerTo(query: Buffer, response: Buffer): boolean {
 export class Forwarder {
   readonly #resolvConfPath: string;
   readonly #port: number;
+  readonly #timeoutMs: number;
   readonly #inFlight = new Map<string, number>();
   #total = 0;
   #servers: readonly string[] = [];
   #readAtMs = 0;
   #modifiedMs = 0;
 
-  constructor(options: { readonly resolvConfPath?: string; readonly port?: number } = {}) {
+  constructor(
+    options: { readonly resolvConfPath?: string; readonly port?: number; readonly timeoutMs?: number } = {},
+  ) {
     this.#resolvConfPath = options.resolvConfPath ?? '/etc/resolv.conf';
     this.#port = options.port ?? 53;
+    this.#timeoutMs = options.timeoutMs ?? serverTimeoutMsDefault;
   }
 
   /** The first answer of the host's resolvers, in order. Unavailable: none answered; Exhausted: too many queries under way. */
@@ -86,11 +90,12 @@ export class Forwarder {
   async #askEach(query: Buffer, protocol: 'udp' | 'tcp', signal: AbortSignal): Promise<Buffer> {
     const mine = Buffer.from(query);
     mine.writeUInt16BE(randomInt(0x10000), 0);
-    for (const server of await this.#currentServers()) {
+    for (const address of await this.#currentServers()) {
       if (signal.aborted) break;
+      const server = { address, port: this.#port, timeoutMs: this.#timeoutMs };
       const answer = await (protocol === 'udp'
-        ? askByUdp(mine, server, this.#port, signal)
-        : askByTcp(mine, server, this.#port, signal));
+        ? askByUdp(mine, server, signal)
+        : askByTcp(mine, server, signal));
       if (answer !== undefined) return answer;
     }
     throw new PlatformError('Unavailable', "the host's resolvers do not answer");
@@ -113,15 +118,16 @@ export class Forwarder {
   }
 }
 
+interface Server {
+  readonly address: string;
+  readonly port: number;
+  readonly timeoutMs: number;
+}
+
 /** Undefined when this server does not answer in time. Each query has a socket, hence a source port, of its own. */
-async function askByUdp(
-  query: Buffer,
-  server: string,
-  port: number,
-  signal: AbortSignal,
-): Promise<Buffer | undefined> {
+async function askByUdp(query: Buffer, server: Server, signal: AbortSignal): Promise<Buffer | undefined> {
   return await new Promise<Buffer | undefined>((resolve) => {
-    const socket = createSocket(isIPv6(server) ? 'udp6' : 'udp4');
+    const socket = createSocket(isIPv6(server.address) ? 'udp6' : 'udp4');
     const finish = (answer: Buffer | undefined): void => {
       clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
@@ -136,14 +142,14 @@ async function askByUdp(
       finish(answer);
     };
     const onAbort = (): void => once(undefined);
-    const timer = setTimeout(() => once(undefined), serverTimeoutMs);
+    const timer = setTimeout(() => once(undefined), server.timeoutMs);
     signal.addEventListener('abort', onAbort);
     socket.on('error', () => once(undefined));
     socket.on('message', (message) => {
       if (isAnswerTo(query, message)) once(message);
     });
     // Connected: the kernel drops what comes from anybody else.
-    socket.connect(port, server, () => {
+    socket.connect(server.port, server.address, () => {
       socket.send(query, (error) => {
         if (error !== null) once(undefined);
       });
@@ -151,14 +157,9 @@ async function askByUdp(
   });
 }
 
-async function askByTcp(
-  query: Buffer,
-  server: string,
-  port: number,
-  signal: AbortSignal,
-): Promise<Buffer | undefined> {
+async function askByTcp(query: Buffer, server: Server, signal: AbortSignal): Promise<Buffer | undefined> {
   return await new Promise<Buffer | undefined>((resolve) => {
-    const socket = connect({ host: server, port });
+    const socket = connect({ host: server.address, port: server.port });
     const chunks: Buffer[] = [];
     let size = 0;
     const finish = (answer: Buffer | undefined): void => {
@@ -168,7 +169,7 @@ async function askByTcp(
     };
     const onAbort = (): void => finish(undefined);
     signal.addEventListener('abort', onAbort);
-    socket.setTimeout(serverTimeoutMs, () => finish(undefined));
+    socket.setTimeout(server.timeoutMs, () => finish(undefined));
     socket.on('error', () => finish(undefined));
     socket.on('close', () => finish(undefined));
     socket.on('data', (chunk: Buffer) => {

@@ -416,7 +416,7 @@ describe('the default network', () => {
         )?.[1] ?? '';
       const fetchFrom = (port: number) =>
         pod.evaluate(
-          `fetch('http://${own}:${port}', { signal: AbortSignal.timeout(1500) }).then(async (r) => console.log(await r.text()), () => console.log('refused'))`,
+          `fetch('http://${own}:${port}', { signal: AbortSignal.timeout(1500) }).then(async (r) => console.log(await r.text()), () => console.log('refused')).finally(() => process.exit())`,
         );
       if (servers.length === 2) {
         expect(await fetchFrom(6_443)).toBe('host');

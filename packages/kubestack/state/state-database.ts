@@ -54,7 +54,7 @@ export class StateDatabase implements Disposable {
     mkdirSync(folder, { recursive: true, mode: 0o711 });
     chmodSync(folder, 0o711);
     const path = join(folder, 'state.db');
-    this.#database = new Database(path, { timeout: 2_000 });
+    this.#database = new Database(path, { timeout: 500 });
     try {
       chmodSync(path, 0o600);
       this.#database.pragma('locking_mode = EXCLUSIVE');

@@ -79,7 +79,7 @@ export class EmulatedPod implements AsyncDisposable {
     );
     this.#children.push(child);
     await new Promise<void>((resolve, reject) => {
-      child.stdout?.once('data', () => resolve());
+      child.stdout.once('data', () => resolve());
       child.once('exit', (code) => reject(new Error(`server in the pod ended with ${code ?? 'a signal'}`)));
     });
   }
