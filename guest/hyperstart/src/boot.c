@@ -107,6 +107,12 @@ void boot_defaults(void) {
   set_kernel_value("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
   set_kernel_value("/proc/sys/net/ipv6/conf/default/autoconf", "0");
   set_kernel_value("/proc/sys/net/ipv4/conf/default/arp_notify", "1");
+  // Addresses of services are local without being ours: the network must not hear of them.
+  set_kernel_value("/proc/sys/net/ipv4/conf/all/arp_ignore", "1");
+  set_kernel_value("/proc/sys/net/ipv4/conf/all/arp_announce", "2");
+  // A server that is gone takes its connections with it, also those a client sticks to.
+  set_kernel_value("/proc/sys/net/ipv4/vs/expire_nodest_conn", "1");
+  set_kernel_value("/proc/sys/net/ipv4/vs/expire_quiescent_template", "1");
   set_kernel_value("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
   set_kernel_value("/proc/sys/kernel/panic_on_oops", "1");
   set_kernel_value("/proc/sys/kernel/core_pattern", "core");

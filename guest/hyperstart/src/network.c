@@ -262,6 +262,41 @@ static int apply_routes(Hyperstart__V1__Route *const *routes, size_t count, stru
   return 0;
 }
 
+// --- addresses of services ------------------------------------------------------------------------------------------
+
+// The pod's first address of each family, source of connections to services. family 0: none.
+static struct address primary_ipv4;
+static struct address primary_ipv6;
+
+static void note_primary(Hyperstart__V1__Interface *const *interfaces, size_t count) {
+  primary_ipv4 = primary_ipv6 = (struct address){0};
+  for (size_t index = count; index > 0; index--) {
+    for (size_t at = interfaces[index - 1]->n_addresses; at > 0; at--) {
+      struct address address;
+      if (!address_parse(interfaces[index - 1]->addresses[at - 1], &address)) continue;
+      *(address.family == AF_INET ? &primary_ipv4 : &primary_ipv6) = address;
+    }
+  }
+}
+
+int network_set_service_address(const struct address *address, bool present) {
+  const struct address *source = address->family == AF_INET ? &primary_ipv4 : &primary_ipv6;
+  struct netlink_message message;
+  uint16_t flags = present ? NLM_F_CREATE | NLM_F_REPLACE : 0;
+  struct rtmsg *info = netlink_begin(&message, present ? RTM_NEWROUTE : RTM_DELROUTE, flags, sizeof *info);
+  info->rtm_family = (uint8_t)address->family;
+  info->rtm_dst_len = (uint8_t)(address_size(address) * 8);
+  info->rtm_table = RT_TABLE_LOCAL;
+  info->rtm_protocol = RTPROT_BOOT; // not RTPROT_STATIC: those are the pod's own routes
+  info->rtm_type = RTN_LOCAL;
+  info->rtm_scope = RT_SCOPE_HOST;
+  netlink_put(&message, RTA_DST, address->bytes, address_size(address));
+  netlink_put_u32(&message, RTA_OIF, if_nametoindex("lo"));
+  if (present && source->family != 0) netlink_put(&message, RTA_PREFSRC, source->bytes, address_size(source));
+  if (netlink_request(NETLINK_ROUTE, &message, NULL, NULL) == 0) return 0;
+  return !present && errno == ESRCH ? 0 : -1;
+}
+
 // --- all ------------------------------------------------------------------------------------------------------------
 
 int network_apply(Hyperstart__V1__Interface *const *interfaces, size_t interface_count, Hyperstart__V1__Route *const *routes,
@@ -272,6 +307,7 @@ int network_apply(Hyperstart__V1__Interface *const *interfaces, size_t interface
   for (size_t index = 0; index < interface_count; index++) {
     if (apply_interface(interfaces[index], devices, count, error) < 0) return -1;
   }
+  note_primary(interfaces, interface_count);
   return apply_routes(routes, route_count, error);
 }
 

@@ -17,6 +17,7 @@
 #include "network.h"
 #include "path.h"
 #include "paths.h"
+#include "services.h"
 #include "volume.h"
 #include "worker.h"
 
@@ -178,7 +179,9 @@ void sandbox_configure(const Hyperstart__V1__ConfigureSandbox *request, struct r
 
 int sandbox_configure_network(const Hyperstart__V1__ConfigureNetwork *request, struct error *error) {
   if (set_network_files(request->resolv_conf, request->hosts, error) < 0) return -1;
-  return network_apply(request->interfaces, request->n_interfaces, request->routes, request->n_routes, error);
+  if (network_apply(request->interfaces, request->n_interfaces, request->routes, request->n_routes, error) < 0) return -1;
+  services_renew_addresses();
+  return 0;
 }
 
 int sandbox_set_clock(const Hyperstart__V1__SetClock *request, struct error *error) {

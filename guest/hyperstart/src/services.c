@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "ipvs.h"
+#include "log.h"
 #include "memory.h"
+#include "network.h"
 
 #define PORT_MAX 65535u
 #define SERVICES_MAX 65536u
@@ -55,6 +57,25 @@ static void service_forget(struct service *service) {
   service_count--;
   free(service->servers);
   free(service);
+}
+
+// --- addresses ------------------------------------------------------------------------------------------------------
+
+static bool address_is_used(const struct address *address) {
+  for (size_t index = 0; index < BUCKETS; index++) {
+    for (const struct service *service = buckets[index]; service != NULL; service = service->next) {
+      if (address_equals(&service->content.address, address)) return true;
+    }
+  }
+  return false;
+}
+
+void services_renew_addresses(void) {
+  for (size_t index = 0; index < BUCKETS; index++) {
+    for (const struct service *service = buckets[index]; service != NULL; service = service->next) {
+      if (network_set_service_address(&service->content.address, true) < 0) log_line("service address: %s", strerror(errno));
+    }
+  }
 }
 
 // --- requests as values ---------------------------------------------------------------------------------------------
@@ -123,6 +144,10 @@ static int remove_others(struct service *service, const struct ipvs_server *want
 static struct service *upsert_service(const struct ipvs_service *wanted, struct error *error) {
   struct service *service = service_find(wanted);
   if (service != NULL && service->content.affinity_s == wanted->affinity_s) return service;
+  if (service == NULL && network_set_service_address(&wanted->address, true) < 0) {
+    error_errno(error, "make the address of a virtual service local");
+    return NULL;
+  }
   int result = service != NULL ? ipvs_set_service(wanted) : ipvs_add_service(wanted);
   if (result < 0 && service == NULL && errno == EEXIST) result = ipvs_set_service(wanted);
   if (result < 0) {
@@ -162,7 +187,11 @@ static int remove_service(struct service *service, struct error *error) {
   if (ipvs_remove_service(&service->content) < 0 && errno != ESRCH && errno != ENOENT) {
     return error_errno(error, "remove a virtual service");
   }
+  struct address address = service->content.address;
   service_forget(service);
+  if (!address_is_used(&address) && network_set_service_address(&address, false) < 0) {
+    return error_errno(error, "release the address of a virtual service");
+  }
   return 0;
 }
 

@@ -7,3 +7,5 @@
 
 int services_update(const Hyperstart__V1__UpdateServices *request, struct error *error);
 uint64_t services_generation(void);
+// After the pod's addresses have changed.
+void services_renew_addresses(void);
