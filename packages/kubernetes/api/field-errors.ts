@@ -70,6 +70,6 @@ export class FieldErrors {
 const shownMax = 512;
 
 function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'null';
+  const text = value === undefined ? 'null' : JSON.stringify(value);
   return text.length > shownMax ? `${text.slice(0, shownMax)}...` : text;
 }
