@@ -8,6 +8,7 @@ export interface ResourceAmounts {
 
 /** What a container without a memory limit is counted with when others of its pod have one. */
 const unlimitedMemoryBytes = 128 << 20;
+/** What a pod has at least when one of its containers has no CPU limit. */
 const unlimitedCpuMillis = 1_000;
 
 /** Thousandths of a CPU; 0 when nothing is said. */
@@ -53,24 +54,30 @@ export function podRequests(spec: PodSpec): ResourceAmounts {
 
 /**
  * The size the pod's machine needs: the sum of limits plus overhead. 0 where no container says anything (the runtime's default then holds);
- * a container that says nothing beside one that does counts with its request, at least with a usual amount.
+ * a container without a limit beside one that says something counts with its request: of memory at least a usual amount, and of CPU so that
+ * the pod has at least a whole one.
  */
 export function podSize(spec: PodSpec): ResourceAmounts {
   const all = [...(spec.initContainers ?? []), ...spec.containers];
-  const size = (name: string, toNumber: (quantity: string | undefined) => number, usual: number): number => {
-    const saysNothing = all.every(
-      ({ resources }) => resources?.limits?.[name] === undefined && resources?.requests?.[name] === undefined,
-    );
-    if (saysNothing) return 0;
-    const amount = podAmount(spec, ({ resources }) => {
-      const limit = resources?.limits?.[name];
-      return limit === undefined ? Math.max(usual, toNumber(resources?.requests?.[name])) : toNumber(limit);
-    });
-    return amount + toNumber(spec.overhead?.[name]);
-  };
+  const says = (name: string): boolean =>
+    all.some(({ resources }) => (resources?.limits?.[name] ?? resources?.requests?.[name]) !== undefined);
+  const hasLimit = (container: Container, name: string): boolean =>
+    container.resources?.limits?.[name] !== undefined;
+  const memory = podAmount(spec, (container) => {
+    const { limits, requests } = container.resources ?? {};
+    return hasLimit(container, 'memory')
+      ? bytesOf(limits?.['memory'])
+      : Math.max(unlimitedMemoryBytes, bytesOf(requests?.['memory']));
+  });
+  const cpu = podAmount(spec, ({ resources }) =>
+    cpuMillisOf(resources?.limits?.['cpu'] ?? resources?.requests?.['cpu']),
+  );
+  const limited = all.every((container) => hasLimit(container, 'cpu'));
   return {
-    cpuMillis: size('cpu', cpuMillisOf, unlimitedCpuMillis),
-    memoryBytes: size('memory', bytesOf, unlimitedMemoryBytes),
+    cpuMillis: says('cpu')
+      ? (limited ? cpu : Math.max(unlimitedCpuMillis, cpu)) + cpuMillisOf(spec.overhead?.['cpu'])
+      : 0,
+    memoryBytes: says('memory') ? memory + bytesOf(spec.overhead?.['memory']) : 0,
   };
 }
 

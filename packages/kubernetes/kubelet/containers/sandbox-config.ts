@@ -98,6 +98,18 @@ export function sandboxConfig(pod: Pod, attempt: number, settings: SandboxSettin
   });
 }
 
+/** A pod that wants namespaces of the host says so to the runtime, which refuses it with a reason. */
+export function namespaceOptions(pod: Pod) {
+  const { hostNetwork, hostPID, hostIPC, shareProcessNamespace } = pod.spec;
+  const mode = (onHost: boolean | undefined, otherwise: NamespaceMode) =>
+    onHost === true ? NamespaceMode.NODE : otherwise;
+  return {
+    network: mode(hostNetwork, NamespaceMode.POD),
+    ipc: mode(hostIPC, NamespaceMode.POD),
+    pid: mode(hostPID, shareProcessNamespace === true ? NamespaceMode.POD : NamespaceMode.CONTAINER),
+  };
+}
+
 function sandboxLinux(pod: Pod): LinuxPodSandboxConfig {
   const size = podSize(pod.spec);
   const { securityContext, overhead } = pod.spec;
@@ -115,11 +127,7 @@ function sandboxLinux(pod: Pod): LinuxPodSandboxConfig {
         }),
     sysctls: Object.fromEntries((securityContext?.sysctls ?? []).map(({ name, value }) => [name, value])),
     securityContext: {
-      namespaceOptions: {
-        network: NamespaceMode.POD,
-        ipc: NamespaceMode.POD,
-        pid: pod.spec.shareProcessNamespace === true ? NamespaceMode.POD : NamespaceMode.CONTAINER,
-      },
+      namespaceOptions: namespaceOptions(pod),
       ...(user === undefined ? {} : { runAsUser: { value: BigInt(user) } }),
       ...(group === undefined ? {} : { runAsGroup: { value: BigInt(group) } }),
       supplementalGroups: (securityContext?.supplementalGroups ?? []).map(BigInt),

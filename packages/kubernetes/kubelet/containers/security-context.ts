@@ -1,11 +1,11 @@
 import {
   LinuxContainerSecurityContext,
-  NamespaceMode,
   SecurityProfile_ProfileType,
   SupplementalGroupsPolicy,
 } from '@hypernetes/proto/cri';
 import { PlatformError } from '@hypernetes/foundation/errors';
 import type { Container, Pod } from '../kube-types.ts';
+import { namespaceOptions } from './sandbox-config.ts';
 
 /** Paths every container has masked or read-only unless it asks for procMount Unmasked or is privileged. */
 const maskedPaths = [
@@ -52,11 +52,7 @@ export function linuxSecurityContext(
       addCapabilities: own.capabilities?.add ?? [],
       dropCapabilities: own.capabilities?.drop ?? [],
     },
-    namespaceOptions: {
-      network: NamespaceMode.POD,
-      ipc: NamespaceMode.POD,
-      pid: pod.spec.shareProcessNamespace === true ? NamespaceMode.POD : NamespaceMode.CONTAINER,
-    },
+    namespaceOptions: namespaceOptions(pod),
     ...(user === undefined ? {} : { runAsUser: { value: BigInt(user) } }),
     ...(group === undefined ? {} : { runAsGroup: { value: BigInt(group) } }),
     supplementalGroups: [

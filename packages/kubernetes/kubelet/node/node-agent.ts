@@ -111,7 +111,7 @@ export class NodeAgent implements AsyncDisposable {
     let runtimeError = '';
     try {
       const [version, status] = await Promise.all([this.#cri.version(), this.#cri.status()]);
-      runtime = `${version.runtimeName}://${version.runtimeVersion}`;
+      runtime = `hyperd://${version.runtimeVersion}`;
       conditions = status.status?.conditions ?? [];
       images = await this.#cri.listImages();
     } catch (error) {

@@ -140,7 +140,7 @@ export class PodSync {
     const { uid, namespace, name } = first.metadata;
     const memory = this.#remember(uid);
     memory.retryAtMs = undefined;
-    let failure: unknown;
+    let failure: PlatformError | undefined;
     for (let round = 0; round < roundsMax; round++) {
       const pod = this.#get(uid);
       if (pod === undefined) return { requeueAfterMs: 0 };
@@ -157,7 +157,7 @@ export class PodSync {
       try {
         progressed = await this.#apply(pod, runtime, plan, memory, signal);
       } catch (error) {
-        failure = error;
+        failure = toPlatformError(error);
       }
       if (progressed && failure === undefined && !signal.aborted) continue;
       const after = progressed ? await this.#parts.cri.podRuntime(uid, namespace, name) : runtime;
@@ -203,7 +203,7 @@ export class PodSync {
     const volumes = plan.ending ? new Map<string, never>() : await this.#setUpVolumes(pod, runtime);
     for (const name of plan.backOff.keys()) this.#sayBackOff(pod, runtime, name);
     let progressed = false;
-    let failure: unknown;
+    let failure: PlatformError | undefined;
     for (const action of plan.actions) {
       if (signal.aborted) return progressed;
       try {
@@ -211,7 +211,7 @@ export class PodSync {
       } catch (error) {
         // One container's trouble does not keep the pod's others from running.
         if (action.kind !== 'startContainer') throw error;
-        failure ??= error;
+        failure ??= toPlatformError(error);
       }
     }
     if (failure !== undefined && !progressed) throw failure;

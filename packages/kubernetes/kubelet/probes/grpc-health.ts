@@ -1,6 +1,6 @@
 import { connect } from 'node:http2';
 import type { Duplex } from 'node:stream';
-import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { PlatformError } from '@hypernetes/foundation/errors';
 
 const answerBytesMax = 64 << 10;
@@ -65,7 +65,7 @@ function judge(code: string | undefined, answer: Buffer): string | undefined {
   while (reader.pos < reader.len) {
     const tag = reader.uint32();
     if (tag === 8) status = reader.int32();
-    else reader.skip(tag & 7);
+    else reader.skip((tag & 7));
   }
   return status === serving
     ? undefined

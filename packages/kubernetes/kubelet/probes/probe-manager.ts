@@ -90,6 +90,10 @@ export class ProbeManager implements AsyncDisposable {
     await Promise.allSettled(this.#ended);
   }
 
+  #isCurrent(id: string, watched: Watched): boolean {
+    return this.#watched.get(id) === watched;
+  }
+
   #forget(id: string, watched: Watched): void {
     watched.abort.abort();
     this.#watched.delete(id);
@@ -159,7 +163,8 @@ export class ProbeManager implements AsyncDisposable {
       }
       if (kind === 'startup' && watched.started) return;
       const { ok, output } = await runProbe(probe, target, this.#tools, signal);
-      if (signal.aborted) return;
+      // The wait above may have outlived the container.
+      if (!this.#isCurrent(target.containerId, watched)) return;
       if (!ok) {
         const message = `${titles[kind]} probe failed: ${output}`;
         this.#events.warning(pod, 'Unhealthy', message, target.container);

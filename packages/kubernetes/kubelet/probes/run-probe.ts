@@ -8,7 +8,7 @@ import { resolvePort, type PodConnections } from './pod-connections.ts';
 
 const outputCharactersMax = 10_240;
 /** A TCP connection that was not refused for this long is there: the pod's side reports a refusal at once. */
-const refusalMs = 300;
+const refusalMs = 500;
 
 export interface ProbeTarget {
   readonly containerId: string;
@@ -135,7 +135,7 @@ function describeFailure(probe: Probe, target: ProbeTarget, error: unknown): str
       ? 'context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
       : message;
   if (probe.httpGet !== undefined) {
-    const { scheme, port = '', path = '/' } = probe.httpGet;
+    const { scheme, port, path = '/' } = probe.httpGet;
     const url = `${scheme?.toLowerCase() ?? 'http'}://${target.podAddress}:${port}${path}`;
     return `Get "${url}": ${why}`;
   }

@@ -15,7 +15,7 @@ import {
   type StatusResponse,
   type VersionResponse,
 } from '@hypernetes/proto/cri';
-import { PlatformError } from '@hypernetes/foundation/errors';
+import { isPlatformError } from '@hypernetes/foundation/errors';
 import { callStream, callUnary, clientOptions, unixAddress } from '@hypernetes/foundation/grpc';
 import { criLabels } from './labels.ts';
 import {
@@ -274,7 +274,8 @@ export class CriClient implements Disposable {
       );
       return parseCriSandbox(response);
     } catch (error) {
-      return undefinedWhenGone(error);
+      throwUnlessGone(error);
+      return undefined;
     }
   }
 
@@ -292,7 +293,8 @@ export class CriClient implements Disposable {
       if (parsed.state === 'exited') this.#remember(parsed);
       return parsed;
     } catch (error) {
-      return undefinedWhenGone(error);
+      throwUnlessGone(error);
+      return undefined;
     }
   }
 
@@ -304,7 +306,6 @@ export class CriClient implements Disposable {
 }
 
 /** Between a list and the status call things go away: that is not an error. */
-function undefinedWhenGone(error: unknown): undefined {
-  if (error instanceof PlatformError && error.reason === 'NotFound') return undefined;
-  throw error;
+function throwUnlessGone(error: unknown): void {
+  if (!isPlatformError(error, 'NotFound')) throw error;
 }

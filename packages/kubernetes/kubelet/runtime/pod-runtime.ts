@@ -84,6 +84,10 @@ function toCount(text: string | undefined): number {
   return Number.isInteger(value) && value >= 0 ? value : 0;
 }
 
+function firstText(...texts: readonly (string | undefined)[]): string {
+  return texts.find((text) => text !== undefined && text !== '') ?? '';
+}
+
 export function parseCriContainer(status: CriContainerStatus, sandboxId: string): RuntimeContainer {
   return {
     id: status.id,
@@ -99,7 +103,7 @@ export function parseCriContainer(status: CriContainerStatus, sandboxId: string)
     exitCode: status.exitCode,
     reason: status.reason,
     message: status.message,
-    image: status.image?.userSpecifiedImage || status.image?.image || '',
+    image: firstText(status.image?.userSpecifiedImage, status.image?.image),
     imageRef: status.imageRef,
     hash: status.annotations[criAnnotations.hash] ?? '',
     restartDelayS: toCount(status.annotations[criAnnotations.restartDelay]),

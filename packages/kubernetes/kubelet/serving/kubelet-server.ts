@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { Readable, type Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { TLSSocket } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import { httpStatusOf, PlatformError, toPlatformError } from '@hypernetes/foundation/errors';
 import { createLogger } from '@hypernetes/foundation/logging';
 import type { KubeletConfig } from '../kubelet-options.ts';
@@ -77,8 +77,8 @@ export class KubeletServer implements AsyncDisposable {
   }
 
   #authorize(request: IncomingMessage): void {
-    const socket = request.socket as TLSSocket;
-    if (!socket.authorized) {
+    const { socket } = request;
+    if (!(socket instanceof TLSSocket) || !socket.authorized) {
       throw new PlatformError('Unauthenticated', 'kubelet: a client certificate of the cluster is needed');
     }
     const name: unknown = socket.getPeerCertificate().subject.CN;

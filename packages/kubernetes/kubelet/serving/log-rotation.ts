@@ -67,9 +67,12 @@ export async function rotateLogsForever(
   limits: { readonly bytesMax: number; readonly filesMax: number },
   signal: AbortSignal,
 ): Promise<void> {
-  while (!signal.aborted) {
-    await sleep(periodMs, signal).catch(() => undefined);
-    if (signal.aborted) return;
+  for (;;) {
+    try {
+      await sleep(periodMs, signal);
+    } catch {
+      return;
+    }
     for (const container of await runtime.listContainers().catch(() => [])) {
       if (container.state !== CriContainerState.CONTAINER_RUNNING) continue;
       try {

@@ -67,8 +67,8 @@ export class CriDouble implements AsyncDisposable {
 
   async listen(socketPath: string): Promise<void> {
     this.#server = await startGrpcServer(socketPath, (server) => {
-      server.addService(RuntimeServiceService, this.#runtimeHandlers() as never);
-      server.addService(ImageServiceService, this.#imageHandlers() as never);
+      server.addService(RuntimeServiceService, this.#runtimeHandlers());
+      server.addService(ImageServiceService, this.#imageHandlers());
     });
   }
 

@@ -14,6 +14,7 @@ import type {
 type Json = Record<string, unknown>;
 
 /** An API server in memory, for tests of what speaks to one: versions, watches, merge patches, graceful deletion of pods. */
+/* eslint-disable @typescript-eslint/no-unnecessary-type-parameters -- the interface has them */
 export class KubeDouble implements KubeClient {
   readonly #objects = new Map<string, KubeObject>();
   readonly #changes = new EventEmitter().setMaxListeners(0);

@@ -1,4 +1,4 @@
-import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
 import type {
   PersistentVolume as CorePersistentVolume,
@@ -90,7 +90,7 @@ export class PodVolumes {
       await writeFilesAtomically(hostPath, files, pod.spec.securityContext?.fsGroup);
       return { name, hostPath, readOnly: true, volumeId: undefined };
     }
-    if (volume.emptyDir !== undefined) return await this.#emptyDir(uid, name, volume.emptyDir);
+    if (volume.emptyDir !== undefined) return await this.#emptyDir(pod, name, volume.emptyDir);
     if (volume.cinder !== undefined) return await this.#cinder(pod, name, volume.cinder);
     if (volume.persistentVolumeClaim !== undefined) {
       const { claimName, readOnly } = volume.persistentVolumeClaim;
@@ -104,12 +104,18 @@ export class PodVolumes {
   }
 
   async #emptyDir(
-    uid: string,
+    pod: Pod,
     name: string,
     source: { readonly medium?: string; readonly sizeLimit?: string },
   ): Promise<SetUpVolume> {
-    const hostPath = this.#folders.volume(uid, 'empty-dir', name);
+    const hostPath = this.#folders.volume(pod.metadata.uid, 'empty-dir', name);
     await mkdir(hostPath, { recursive: true });
+    // The runtime gives the folder in the guest the group this one has.
+    await chown(
+      hostPath,
+      process.getuid?.() ?? 0,
+      pod.spec.securityContext?.fsGroup ?? process.getgid?.() ?? 0,
+    );
     await chmod(hostPath, 0o777);
     const marker = join(hostPath, '.medium-memory');
     // Its content is the size limit in bytes, empty for none.
