@@ -7,4 +7,4 @@ export {
 } from './network-provider.ts';
 export { LocalVolumeProvider } from './volume-provider.ts';
 export { instanceNames, type InstanceNames } from './names.ts';
-export { purgeLocalState, removeKernelState, type RemovalOptions } from './removal.ts';
+export { purgeLocalState, releaseKernelState, type RemovalOptions } from './removal.ts';

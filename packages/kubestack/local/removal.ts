@@ -19,7 +19,7 @@ export interface RemovalOptions {
  * their routes, namespaces with what is in them, the host's table. State on disk stays, and the next start makes all of it again. Nothing
  * there: success. Call it when virtual machines and kubestackd have ended.
  */
-export async function removeKernelState(options: RemovalOptions): Promise<void> {
+export async function releaseKernelState(options: RemovalOptions): Promise<void> {
   const names = instanceNames(options.instancePrefix);
   await killProxies(options.dataDir);
   for (const link of (await observeLinks()).keys()) {
@@ -31,11 +31,11 @@ export async function removeKernelState(options: RemovalOptions): Promise<void> 
   await nftDeleteTable('ip', names.hostTable);
 }
 
-/** removeKernelState, and the state on disk with all volumes. Precondition while a kubestackd runs with the data directory. */
+/** releaseKernelState, and the state on disk with all volumes. Precondition while a kubestackd runs with the data directory. */
 export async function purgeLocalState(options: RemovalOptions): Promise<void> {
   const folder = kubestackDirectory(options.dataDir);
   const before = existsSync(join(folder, 'state.db')) ? forwardingOnRecord(options.dataDir) : undefined;
-  await removeKernelState(options);
+  await releaseKernelState(options);
   if (before !== undefined && !(await otherInstallationRuns()))
     await writeHostSetting('ipv4/ip_forward', before);
   await rm(folder, { recursive: true, force: true });

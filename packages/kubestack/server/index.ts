@@ -1,5 +1,6 @@
 export { startKubestackd, type KubestackdOptions } from './kubestackd.ts';
 export {
   purgeLocalState as purgeKubestack,
-  removeKernelState as stopKubestackKernelState,
+  releaseKernelState,
+  type RemovalOptions,
 } from '../local/index.ts';

@@ -20,12 +20,7 @@ import {
   type Subnet,
 } from '@hypernetes/proto/kubestack';
 import { EmulatedPod, hostState } from '../testing/index.ts';
-import {
-  purgeKubestack,
-  startKubestackd,
-  stopKubestackKernelState,
-  type KubestackdOptions,
-} from './index.ts';
+import { purgeKubestack, startKubestackd, releaseKernelState, type KubestackdOptions } from './index.ts';
 
 const prefix = `k${randomBytes(2).toString('hex')}`;
 const tenants = ['0123456789abcdef0123456789abcdef', 'fedcba9876543210fedcba9876543210'] as const;
@@ -435,7 +430,7 @@ describe('down and purge', () => {
   it('down removes all from the kernel and keeps what is on record; purge leaves nothing', async () => {
     for (const pod of pods.splice(0)) await pod[Symbol.asyncDispose]();
     await daemon[Symbol.asyncDispose]();
-    await stopKubestackKernelState(options);
+    await releaseKernelState(options);
     expect(await hostState(prefix)).toEqual([]);
     daemon = await startKubestackd(options);
     expect((await setupPod('a1', 'net-a')).addresses).toEqual(['192.168.77.2/24']);
