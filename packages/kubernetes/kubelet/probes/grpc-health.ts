@@ -63,9 +63,9 @@ function judge(code: string | undefined, answer: Buffer): string | undefined {
   const reader = new BinaryReader(answer.subarray(5));
   let status = 0;
   while (reader.pos < reader.len) {
-    const tag = reader.uint32();
-    if (tag === 8) status = reader.int32();
-    else reader.skip((tag & 7));
+    const [field, wireType] = reader.tag();
+    if (field === 1 && wireType === WireType.Varint) status = reader.int32();
+    else reader.skip(wireType);
   }
   return status === serving
     ? undefined
