@@ -12,26 +12,53 @@ export const webSocketPortForwardProtocols: Readonly<Record<string, 'channels' |
 
 const portsMax = 100;
 
-function join(readable: Readable, writable: Writable): Duplex {
-  return Duplex.from({ readable, writable });
+/** The two directions of a channel as one stream. */
+class ChannelDuplex extends Duplex {
+  readonly #input: Readable;
+  readonly #output: Writable;
+
+  constructor(input: Readable, output: Writable) {
+    super({ allowHalfOpen: true });
+    this.#input = input;
+    this.#output = output;
+    input.on('data', (chunk: Buffer) => {
+      if (!this.push(chunk)) input.pause();
+    });
+    input.on('end', () => this.push(null));
+  }
+
+  override _read(): void {
+    this.#input.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    this.#output.write(chunk, callback);
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#input.resume();
+    callback(error);
+  }
 }
 
 /** Serves the ports of the request, one connection each: per port a data and an error channel, both starting with the port number (2 bytes, low first). */
 export async function servePortForwardChannels(
   socket: WebSocket,
-  ports: readonly number[],
+  request: { readonly ports: readonly number[]; readonly isBase64: boolean },
   open: OpenConnection,
 ): Promise<void> {
-  const isBase64 = webSocketPortForwardProtocols[socket.protocol] === 'base64';
-  const served = ports.slice(0, portsMax);
-  const ends = new WebSocketChannels(socket, { isBase64, readable: served.map((_port, index) => 2 * index) });
+  const served = request.ports.slice(0, portsMax);
+  const ends = new WebSocketChannels(socket, {
+    isBase64: request.isBase64,
+    readable: served.map((_port, index) => 2 * index),
+  });
   await Promise.all(
     served.map(async (port, index) => {
       const preamble = Buffer.alloc(2);
       preamble.writeUInt16LE(port);
       await ends.send(2 * index, preamble);
       await ends.send(2 * index + 1, preamble);
-      const client = join(ends.input(2 * index), ends.output(2 * index));
+      const client = new ChannelDuplex(ends.input(2 * index), ends.output(2 * index));
       client.on('error', () => undefined);
       const leave = (): void => void client.destroy();
       ends.signal.addEventListener('abort', leave, { once: true });

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { toPlatformError } from '@hypernetes/foundation/errors';
+import { writeChunk } from '../../image-store/write-chunk.ts';
 
 /** Opens a connection to a port of the pod. */
 export type OpenConnection = (port: number) => Promise<Duplex>;
@@ -12,9 +12,24 @@ export function parsePort(text: string | undefined): number | undefined {
   return port <= 65_535 ? port : undefined;
 }
 
+/** Copies until the source ends, and ends the target then. The streams live on: each has another direction. */
+async function copy(from: Duplex, to: Duplex): Promise<void> {
+  for await (const chunk of from.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    if (!(await writeChunk(to, chunk))) return;
+  }
+  await new Promise<void>((resolve) => {
+    to.once('close', resolve);
+    to.end(() => resolve());
+  });
+}
+
+async function closing(stream: Duplex): Promise<void> {
+  if (!stream.closed) await new Promise<void>((resolve) => stream.once('close', resolve));
+}
+
 /**
- * Joins a client's stream and a connection in the pod until both directions are over. Answers what went wrong, as the client is to read it;
- * undefined when nothing did.
+ * Joins a client's stream and a connection in the pod until both directions are over, or one side is gone. What the pod sent before it closed reaches
+ * the client. Answers what went wrong, as the client is to read it; undefined when nothing did.
  */
 export async function forwardConnection(
   open: OpenConnection,
@@ -28,14 +43,12 @@ export async function forwardConnection(
     client.destroy();
     return `error forwarding port ${port}: ${toPlatformError(thrown).message}`;
   }
-  try {
-    await Promise.all([pipeline(client, connection), pipeline(connection, client)]);
-    return undefined;
-  } catch {
-    // A reset from either side is how many connections end; there is nobody to tell but the other side, which sees its own end.
-    return undefined;
-  } finally {
-    connection.destroy();
-    client.destroy();
-  }
+  connection.on('error', () => undefined); // a reset is how many connections end: each side sees it as the end of the other
+  const up = copy(client, connection).catch(() => connection.destroy());
+  const down = copy(connection, client).catch(() => client.destroy());
+  await Promise.race([down, closing(client)]);
+  await Promise.race([up, closing(connection), closing(client)]);
+  connection.destroy();
+  client.destroy();
+  return undefined;
 }

@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { RemoteCommandStreams } from './remote-command.ts';
 import type { StreamFlags } from './remote-command-spdy.ts';
@@ -17,12 +18,20 @@ export const webSocketCommandProtocols: Readonly<
   'base64.channel.k8s.io': { version: 1, isBase64: true },
 };
 
+async function flushed(output: Writable | undefined): Promise<void> {
+  await new Promise<void>((resolve) => {
+    if (output === undefined || output.destroyed) resolve();
+    else output.end(() => resolve());
+  });
+}
+
 /** The channels of exec or attach on a WebSocket. */
 export async function acceptWebSocketCommand(
   socket: WebSocket,
+  protocolName: string,
   flags: StreamFlags,
 ): Promise<RemoteCommandStreams> {
-  const protocol = webSocketCommandProtocols[socket.protocol] ?? { version: 1, isBase64: false };
+  const protocol = webSocketCommandProtocols[protocolName] ?? { version: 1, isBase64: false };
   const ends = new WebSocketChannels(socket, {
     isBase64: protocol.isBase64,
     readable: [channels.stdin, channels.resize],
@@ -33,13 +42,16 @@ export async function acceptWebSocketCommand(
   // An empty message tells clients that wait for one that the connection stands.
   const greeted = flags.stdout ? channels.stdout : hasStderr ? channels.stderr : channels.error;
   await ends.send(greeted, Buffer.alloc(0)).catch(() => undefined);
+  const stdout = flags.stdout ? ends.output(channels.stdout) : undefined;
+  const stderr = hasStderr ? ends.output(channels.stderr) : undefined;
   return {
     stdin: flags.stdin ? ends.input(channels.stdin) : undefined,
-    stdout: flags.stdout ? ends.output(channels.stdout) : undefined,
-    stderr: hasStderr ? ends.output(channels.stderr) : undefined,
+    stdout,
+    stderr,
     resizes: flags.tty ? ends.input(channels.resize) : undefined,
     signal: ends.signal,
     async finish(status) {
+      await Promise.all([flushed(stdout), flushed(stderr)]);
       const text = formatStatus(status, protocol.version);
       if (text !== '') await ends.send(channels.error, Buffer.from(text)).catch(() => undefined);
       await ends.close();

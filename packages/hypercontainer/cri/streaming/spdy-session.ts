@@ -16,6 +16,7 @@ const frameDataBytesMax = 64 << 10;
 const defaultWindowBytes = 64 << 10;
 const windowBytesMax = 0x7fff_ffff;
 const streamsMax = 2_000;
+const finishTimeoutMs = 1_000;
 
 export interface SpdySessionOptions {
   readonly role: 'server' | 'client';
@@ -67,7 +68,8 @@ export class SpdyStream extends Duplex {
     if (this.destroyed || this.#remoteEnded) return;
     this.#received += bytes.length;
     if (bytes.length > 0) this.push(bytes);
-    while (this.readableLength >= receiveWindowBytes && !this.#isGone) {
+    this.#account();
+    while (this.readableLength > receiveWindowBytes && !this.#isGone) {
       await new Promise<void>((resolve) => (this.#wakeReceiver = resolve));
     }
   }
@@ -88,12 +90,14 @@ export class SpdyStream extends Duplex {
   }
 
   override _read(): void {
-    const consumed = this.#received - this.readableLength - this.#credited;
-    if (consumed >= receiveWindowBytes / 4) {
-      this.#credited += consumed;
-      this.#port.credit(this, consumed);
-    }
-    this.#wake();
+    // Nothing to ask for: the connection brings data by itself.
+  }
+
+  /** Every way to take data out of the buffer comes through here (or, with an empty buffer, past it: see receive). */
+  override read(size?: number): Buffer | null {
+    const chunk = super.read(size) as Buffer | null;
+    this.#account();
+    return chunk;
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
@@ -114,6 +118,16 @@ export class SpdyStream extends Duplex {
     this.#isGone = true;
     this.#wake();
     callback(error);
+  }
+
+  /** Opens the peer's window by what has been taken, and the connection when there is room again. */
+  #account(): void {
+    const consumed = this.#received - this.readableLength - this.#credited;
+    if (consumed >= receiveWindowBytes / 4 && !this.#remoteEnded) {
+      this.#credited += consumed;
+      this.#port.credit(this, consumed);
+    }
+    if (this.readableLength <= receiveWindowBytes) this.#wake();
   }
 
   #wake(): void {
@@ -175,25 +189,21 @@ export class SpdySession implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#isOver) {
       this.#send({ type: 'goAway', lastStreamId: this.#lastPeerId, status: goAwayStatus.ok });
-      await new Promise<void>((resolve) => {
-        const give = setTimeout(resolve, 1_000);
-        this.#transport.end(() => {
-          clearTimeout(give);
-          resolve();
-        });
-      });
+      await this.#finishTransport();
     }
-    this.#transport.destroy();
     await this.#closed;
   }
 
   async #run(): Promise<void> {
     try {
-      for await (const chunk of this.#transport as AsyncIterable<Buffer>) {
+      // The connection must outlive the loop: a peer that erred is told.
+      for await (const chunk of this.#transport.iterator({
+        destroyOnReturn: false,
+      }) as AsyncIterable<Buffer>) {
         for (const frame of this.#parser.push(chunk)) await this.#receive(frame);
       }
     } catch (thrown) {
-      // Broken by the peer's frames or by the network: either way it is over. A peer that erred is told.
+      // Broken by the peer's frames or by the network: either way it is over.
       if (toPlatformError(thrown).reason === 'Invalid') {
         this.#send({ type: 'goAway', lastStreamId: this.#lastPeerId, status: goAwayStatus.protocolError });
       }
@@ -208,7 +218,23 @@ export class SpdySession implements AsyncDisposable {
     for (const stream of [...this.#streams.values()]) stream.receiveReset(gone);
     for (const wake of [...this.#windowWaiters.values()]) wake();
     this.#reader[Symbol.dispose]();
-    this.#transport.destroy();
+    void this.#finishTransport();
+  }
+
+  /** Ends the connection once everything written is sent, or after a while. */
+  async #finishTransport(): Promise<void> {
+    const transport = this.#transport;
+    if (transport.writable) {
+      await new Promise<void>((resolve) => {
+        const giveUp = setTimeout(resolve, finishTimeoutMs);
+        transport.once('close', resolve);
+        transport.end(() => {
+          clearTimeout(giveUp);
+          resolve();
+        });
+      });
+    }
+    transport.destroy();
   }
 
   async #receive(frame: SpdyFrame): Promise<void> {

@@ -83,14 +83,17 @@ class HttpStreamingServer implements StreamingServer {
     noServer: true,
     perMessageDeflate: false,
     maxPayload: messageBytesMax,
-    handleProtocols: (offered, request) => this.#chooseProtocol(offered, request),
   });
-  /** The session a WebSocket handshake in progress is for. */
-  readonly #upgrading = new WeakMap<IncomingMessage, Session>();
+  /** Subprotocols chosen for WebSocket handshakes in progress. */
+  readonly #chosen = new WeakMap<IncomingMessage, string>();
   #origin = '';
 
   constructor(sandboxes: SandboxService) {
     this.#sandboxes = sandboxes;
+    this.#webSockets.on('headers', (headers, request) => {
+      const chosen = this.#chosen.get(request);
+      if (chosen !== undefined) headers.push(`Sec-WebSocket-Protocol: ${chosen}`);
+    });
     this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       this.#upgrade(request, socket, head);
     });
@@ -179,30 +182,36 @@ class HttpStreamingServer implements StreamingServer {
 
   #upgradeWebSocket(session: Session, request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const offered = listHeader(request.headers['sec-websocket-protocol']);
-    this.#upgrading.set(request, session);
-    if (offered.length > 0 && this.#chooseProtocol(new Set(offered), request) === false) {
+    const supported =
+      session.kind === 'portforward' ? webSocketPortForwardProtocols : webSocketCommandProtocols;
+    const chosen = offered.find((name) => Object.hasOwn(supported, name));
+    if (offered.length > 0 && chosen === undefined) {
       refuse(socket, '403 Forbidden', `none of the subprotocols ${offered.join(', ')} is supported`);
       return;
     }
+    // The library refuses names that are no HTTP token, and SPDY/3.1+portforward.k8s.io, which kubectl asks for, is none.
+    delete request.headers['sec-websocket-protocol'];
+    if (chosen !== undefined) this.#chosen.set(request, chosen);
+    const protocol = chosen ?? '';
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       this.#serve(session, socket, async () => {
-        if (session.kind === 'portforward') await this.#forwardWebSocket(session.request, webSocket);
-        else await this.#command(session, await acceptWebSocketCommand(webSocket, session.request));
+        if (session.kind === 'portforward')
+          await this.#forwardWebSocket(session.request, webSocket, protocol);
+        else await this.#command(session, await acceptWebSocketCommand(webSocket, protocol, session.request));
       });
     });
   }
 
-  #chooseProtocol(offered: ReadonlySet<string>, request: IncomingMessage): string | false {
-    const isPortForward = this.#upgrading.get(request)?.kind === 'portforward';
-    const supported = isPortForward ? webSocketPortForwardProtocols : webSocketCommandProtocols;
-    return [...offered].find((name) => Object.hasOwn(supported, name)) ?? false;
-  }
-
-  async #forwardWebSocket(request: PortForwardSessionRequest, webSocket: WebSocket): Promise<void> {
+  async #forwardWebSocket(
+    request: PortForwardSessionRequest,
+    webSocket: WebSocket,
+    protocol: string,
+  ): Promise<void> {
     const open = this.#opener(request);
-    if (webSocketPortForwardProtocols[webSocket.protocol] === 'tunnel') {
-      await servePortForwardSpdy(createWebSocketStream(webSocket), open);
-    } else await servePortForwardChannels(webSocket, request.ports, open);
+    const form = webSocketPortForwardProtocols[protocol] ?? 'channels';
+    if (form === 'tunnel') await servePortForwardSpdy(createWebSocketStream(webSocket), open);
+    else
+      await servePortForwardChannels(webSocket, { isBase64: form === 'base64', ports: request.ports }, open);
   }
 
   #opener(request: PortForwardSessionRequest): (port: number) => Promise<Duplex> {

@@ -95,11 +95,17 @@ export class WebSocketChannels {
       return;
     }
     const input = this.#inputs.get(channel);
-    if (input === undefined || input.writableEnded || message.length === 1) return;
+    if (input === undefined || input.writableEnded || input.destroyed || message.length === 1) return;
     const bytes = this.#isBase64 ? Buffer.from(message.toString('latin1', 1), 'base64') : message.subarray(1);
     if (input.write(bytes)) return;
     this.#socket.pause();
-    input.once('drain', () => this.#socket.resume());
+    const goOn = (): void => {
+      input.off('drain', goOn);
+      input.off('close', goOn);
+      this.#socket.resume();
+    };
+    input.on('drain', goOn);
+    input.on('close', goOn);
   }
 
   #end(): void {
