@@ -1,3 +1,4 @@
+import { protobufType } from '../protobuf/decode-message.ts';
 import { notAcceptable, unsupportedMediaType } from './status-error.ts';
 
 /** How an answer is to look: which encoding, and whether as a Table or as metadata only. */
@@ -97,10 +98,11 @@ export function contentTypeOf(header: string | undefined): string {
   return type === '' ? 'application/json' : type;
 }
 
-/** The encoding of an object in a request body. 415 for what is neither JSON nor YAML. */
-export function bodyEncoding(header: string | undefined): 'json' | 'yaml' {
+/** The encoding of an object in a request body. 415 for what is none of JSON, YAML and the Kubernetes form of protobuf. */
+export function bodyEncoding(header: string | undefined): 'json' | 'yaml' | 'protobuf' {
   const type = contentTypeOf(header);
   if (type === 'application/json') return 'json';
+  if (type === protobufType) return 'protobuf';
   if (type === 'application/yaml' || type === 'application/x-yaml' || type === 'text/yaml') return 'yaml';
   throw unsupportedMediaType(type, acceptedTypes);
 }

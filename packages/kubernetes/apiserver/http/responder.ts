@@ -34,7 +34,10 @@ export async function readBody(request: HttpRequest): Promise<Buffer> {
 }
 
 // The compatibility layers of HTTP/1 and HTTP/2 have the same methods with types that do not unite.
-type Writable = Pick<ServerResponse, 'setHeader' | 'end' | 'headersSent' | 'destroy' | 'write' | 'once'> & {
+type Writable = Pick<
+  ServerResponse,
+  'setHeader' | 'end' | 'headersSent' | 'destroy' | 'write' | 'once' | 'removeListener'
+> & {
   statusCode: number;
 };
 
@@ -115,8 +118,14 @@ export function startStream(response: HttpResponse, options: SendOptions): Strea
     write: (chunk) => writable.write(chunk),
     drained: async (signal) => {
       await new Promise<void>((resolve) => {
-        writable.once('drain', () => resolve());
-        signal.addEventListener('abort', () => resolve(), { once: true });
+        const go = (): void => {
+          signal.removeEventListener('abort', go);
+          writable.removeListener('drain', go);
+          resolve();
+        };
+        writable.once('drain', go);
+        signal.addEventListener('abort', go, { once: true });
+        if (signal.aborted) go();
       });
     },
     end: () => writable.end(),

@@ -10,6 +10,7 @@ import {
 } from '../../api/index.ts';
 import { bodyEncoding } from '../http/negotiation.ts';
 import type { RequestContext } from '../http/request-context.ts';
+import { decodeProtobuf } from '../protobuf/decode-message.ts';
 import { headerOf } from '../http/responder.ts';
 import { readBody } from '../http/responder.ts';
 
@@ -49,14 +50,25 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A JSON or YAML body as a plain record; undefined when it is empty. */
-export async function readRecord(context: RequestContext): Promise<Record<string, unknown> | undefined> {
+/** A body as a plain record (for JSON, text is enough where it is decoded later); undefined when it is empty. */
+async function readAny(context: RequestContext): Promise<string | Record<string, unknown> | undefined> {
   const encoding = bodyEncoding(headerOf(context.request, 'content-type'));
-  const text = (await readBody(context.request)).toString('utf8');
+  const bytes = await readBody(context.request);
+  if (encoding === 'protobuf') return bytes.length === 0 ? undefined : decodeProtobuf(bytes);
+  const text = bytes.toString('utf8');
   if (text.trim() === '') return undefined;
-  const value = encoding === 'yaml' ? parseYaml(text) : parseJson(text);
+  return encoding === 'yaml' ? requireRecord(parseYaml(text)) : text;
+}
+
+function requireRecord(value: unknown): Record<string, unknown> {
   if (!isRecord(value)) throw badRequest('the body of the request is not an object');
   return value;
+}
+
+/** A body in any accepted encoding as a plain record; undefined when it is empty. */
+export async function readRecord(context: RequestContext): Promise<Record<string, unknown> | undefined> {
+  const body = await readAny(context);
+  return typeof body === 'string' ? requireRecord(parseJson(body)) : body;
 }
 
 /** Any JSON value; 400 when it is not JSON. */
@@ -85,13 +97,9 @@ export async function readObject(
   kind: BodyKind,
 ): Promise<ApiObject> {
   const fieldValidation = fieldValidationOf(context.query);
-  const encoding = bodyEncoding(headerOf(context.request, 'content-type'));
-  const text = (await readBody(context.request)).toString('utf8');
-  if (text.trim() === '') throw badRequest('the body of the request is empty: an object is required');
-  const parsed = encoding === 'yaml' ? parseYaml(text) : text;
-  if (typeof parsed !== 'string' && !isRecord(parsed))
-    throw badRequest('the body of the request is not an object');
-  const { object, warnings } = decodeObject(schemas, kind, parsed, { fieldValidation });
+  const body = await readAny(context);
+  if (body === undefined) throw badRequest('the body of the request is empty: an object is required');
+  const { object, warnings } = decodeObject(schemas, kind, body, { fieldValidation });
   context.warnings.push(...warnings);
   return object;
 }

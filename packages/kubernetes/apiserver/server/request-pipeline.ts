@@ -25,13 +25,12 @@ export interface RequestPipelineOptions {
   readonly upgrades: UpgradeProxy;
   readonly metrics: RequestMetrics;
   readonly log: Logger;
-  /** Fires when the server stops. */
-  readonly signal: AbortSignal;
 }
 
 /** authenticate -> impersonate -> authorize -> resource or path. */
-export class RequestPipeline {
+export class RequestPipeline implements Disposable {
   readonly #options: RequestPipelineOptions;
+  readonly #running = new Set<AbortController>();
 
   constructor(options: RequestPipelineOptions) {
     this.#options = options;
@@ -41,8 +40,9 @@ export class RequestPipeline {
   async handle(request: HttpRequest, response: HttpResponse, socket: TLSSocket): Promise<void> {
     const started = process.hrtime.bigint();
     const gone = new AbortController();
+    this.#running.add(gone);
     response.on('close', () => gone.abort());
-    const signal = AbortSignal.any([gone.signal, this.#options.signal]);
+    const { signal } = gone;
     let info: RequestInfo | undefined;
     try {
       const url = new URL(request.url ?? '/', 'https://server');
@@ -67,7 +67,13 @@ export class RequestPipeline {
     } finally {
       const seconds = Number(process.hrtime.bigint() - started) / 1e9;
       this.#options.metrics.observe(info, response.statusCode, seconds);
+      this.#running.delete(gone);
     }
+  }
+
+  /** Ends what runs, watches above all. */
+  [Symbol.dispose](): void {
+    for (const gone of this.#running) gone.abort();
   }
 
   /** A request that asks for another protocol (exec, attach, port-forward): checked like all others, then handed to the kubelet. */

@@ -77,9 +77,8 @@ async function start(options: ApiServerOptions, stack: DisposalStack): Promise<A
   const schemas = loadSchemas(options.schemasPath);
   await mkdir(options.dataDir, { recursive: true, mode: 0o700 });
   const store = stack.use(await openSqliteStore({ path: join(options.dataDir, 'store.sqlite') }));
-  const stopping = new AbortController();
   const core = await makeCore(options, { store, schemas, clock, stack });
-  const pipeline = makePipeline(options, { ...core, store, schemas, clock, stack, signal: stopping.signal });
+  const pipeline = makePipeline(options, { ...core, store, schemas, clock, stack });
   await ensureBootstrapObjects(core.catalogue);
   const server = stack.use(
     await startHttpServer({
@@ -91,7 +90,7 @@ async function start(options: ApiServerOptions, stack: DisposalStack): Promise<A
       onUpgrade: (request, socket, head) => void pipeline.handleUpgrade(request, socket, head),
     }),
   );
-  stack.defer(() => stopping.abort());
+  stack.use(pipeline);
   log.info({ port: server.port }, 'API server serves');
   return {
     url: `https://127.0.0.1:${server.port}`,
@@ -150,10 +149,7 @@ async function makeCore(options: ApiServerOptions, { store, clock, stack }: Foun
   return { catalogue, dispatcher, authorizer };
 }
 
-function makePipeline(
-  options: ApiServerOptions,
-  parts: Foundation & Core & { readonly signal: AbortSignal },
-): RequestPipeline {
+function makePipeline(options: ApiServerOptions, parts: Foundation & Core): RequestPipeline {
   const { catalogue, dispatcher, authorizer, schemas, store, clock, stack } = parts;
   const tokens = new ServiceAccountTokens(
     options.pki.serviceAccountKeyPem,
@@ -202,7 +198,6 @@ function makePipeline(
     upgrades: new UpgradeProxy(locator, kubelet),
     metrics,
     log,
-    signal: parts.signal,
   });
 }
 
