@@ -383,8 +383,7 @@ export class PodSync {
         ? { verdict: { phase: 'Failed', reason: 'DeadlineExceeded', message: deadlineMessage } as const }
         : {}),
     };
-    await this.#patchStatus(pod, podStatus(input));
-    await this.#annotate(pod, runtime, memory);
+    await this.#patchStatus(pod, podStatus(input), annotationsOf(runtime));
   }
 
   async #lastWords(runtime: PodRuntime): Promise<Map<string, string>> {
@@ -397,49 +396,45 @@ export class PodSync {
     return result;
   }
 
-  async #patchStatus(pod: Pod, status: PodStatus): Promise<void> {
+  /** Writes what differs; annotations go with the status, where a node may write them. */
+  async #patchStatus(
+    pod: Pod,
+    status: PodStatus,
+    annotations: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
     const { uid, namespace, name } = pod.metadata;
     const memory = this.#remember(uid);
     const patch = statusPatch(pod.status, status);
-    if (patch === undefined) return;
+    const told = JSON.stringify(annotations);
+    const missing = Object.entries(annotations).some(
+      ([key, value]) => pod.metadata.annotations?.[key] !== value,
+    );
+    const annotate = missing && memory.annotated !== told;
+    if (patch === undefined && !annotate) return;
     try {
       const written = await this.#parts.client.patch<Pod>(
         resources.pods,
         { namespace, name },
         'merge',
-        { metadata: { uid }, status: patch },
+        { metadata: annotate ? { uid, annotations } : { uid }, status: patch ?? {} },
         'status',
       );
-      memory.written = {
-        status: written.status ?? status,
-        version: written.metadata.resourceVersion,
-      };
-    } catch (error) {
-      if (isGone(error)) return;
-      throw error;
-    }
-  }
-
-  /** Says on the pod what it really got and how long each phase of its start took. */
-  async #annotate(pod: Pod, runtime: PodRuntime, memory: Memory): Promise<void> {
-    const sandbox = readySandbox(runtime);
-    if (sandbox === undefined) return;
-    const wanted = Object.entries({
-      'hypernetes.io/isolation': sandbox.isolation,
-      'hypernetes.io/start-trace': sandbox.trace,
-    }).filter(([key, value]) => value !== '' && pod.metadata.annotations?.[key] !== value);
-    const text = JSON.stringify(wanted);
-    if (wanted.length === 0 || memory.annotated === text) return;
-    const { uid, namespace, name } = pod.metadata;
-    try {
-      await this.#parts.client.patch(resources.pods, { namespace, name }, 'merge', {
-        metadata: { uid, annotations: Object.fromEntries(wanted) },
-      });
-      memory.annotated = text;
+      memory.written = { status: written.status ?? status, version: written.metadata.resourceVersion };
+      if (annotate) memory.annotated = told;
     } catch (error) {
       if (!isGone(error)) throw error;
     }
   }
+}
+
+/** What the pod really got, and how long each phase of its start took (docs/reference/annotations.md). */
+function annotationsOf(runtime: PodRuntime): Record<string, string> {
+  const sandbox = readySandbox(runtime);
+  const known = {
+    'hypernetes.io/isolation': sandbox?.isolation ?? '',
+    'hypernetes.io/start-trace': sandbox?.trace ?? '',
+  };
+  return Object.fromEntries(Object.entries(known).filter(([, value]) => value !== ''));
 }
 
 /** The object is no longer there, or another one of the same name is. */

@@ -1,4 +1,4 @@
-import { Agent, request } from 'node:http';
+import { request } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { PlatformError } from '@hypernetes/foundation/errors';
@@ -23,14 +23,13 @@ export async function httpGet(
   // A probe asks whether the process answers, not who it is: certificates are not checked (as the Kubernetes documentation says).
   const stream =
     get.scheme === 'https' ? connectTls({ socket: connection, rejectUnauthorized: false }) : connection;
-  const agent = new Agent({ keepAlive: false });
   try {
     return await new Promise((resolve, reject) => {
       const fail = (cause: Error): void => reject(new PlatformError('Unavailable', cause.message, { cause }));
       connection.on('error', fail);
       stream.on('error', fail);
       const call = request({
-        agent,
+        // Without an agent: one would make a connection of its own.
         createConnection: () => stream,
         host: get.host,
         port: get.port,
@@ -57,7 +56,6 @@ export async function httpGet(
     });
   } finally {
     connection.destroy();
-    agent.destroy();
   }
 }
 
