@@ -41,10 +41,12 @@ function validateSelection(
   if (!isFields(selector)) {
     errors.required('spec.selector');
   } else {
+    const before = errors.list.length;
     validateLabelSelector(selector, 'spec.selector', errors);
+    const sound = errors.list.length === before;
     if (isEmptySelector(selector))
       errors.invalid('spec.selector', selector, `empty selector is invalid for ${kind}`);
-    else matchTemplate(matchesLabelSelector(selector, templateLabels(spec)), spec, errors);
+    else if (sound) matchTemplate(matchesLabelSelector(selector, templateLabels(spec)), spec, errors);
   }
   if (old !== undefined && !isDeepStrictEqual(selector, old['selector'])) {
     errors.invalid('spec.selector', selector ?? {}, 'field is immutable');
