@@ -133,6 +133,8 @@ class LoadBalancerController implements AsyncDisposable {
     const { client, kubestack } = this.#context;
     await kubestack.deleteLoadBalancer(service.metadata.uid ?? '');
     this.#sent.delete(service.metadata.uid ?? '');
+    // Its addresses are free: somebody may have been waiting for them.
+    this.#wake((other) => other.metadata.uid !== service.metadata.uid && !isShownReady(other));
     if (service.metadata.deletionTimestamp === undefined) {
       // Writing the status makes our copy old; the finalizer goes when the change has come back.
       const cleared = await this.#writeStatus(service, withoutLoadBalancerStatus);

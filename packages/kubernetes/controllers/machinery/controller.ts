@@ -48,9 +48,9 @@ export function createQueue(
           message: error.message,
           attempt,
         };
-        // A conflict says that our copy is old, not that something is wrong.
-        if (error.reason === 'Canceled' || (error.reason === 'Conflict' && attempt < 5))
-          log.debug(fields, 'sync again');
+        // Conflict: our copy is old. NotFound, Unavailable: the other side is on its way. None of it is wrong unless it lasts.
+        const passing = ['Conflict', 'NotFound', 'Unavailable'].includes(error.reason) && attempt < 5;
+        if (error.reason === 'Canceled' || passing) log.debug(fields, 'sync again');
         else if (error.reason === 'Internal') log.error({ ...fields, err: error }, 'sync failed');
         else log.warn(fields, 'sync failed');
       },
