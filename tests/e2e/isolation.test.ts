@@ -87,7 +87,15 @@ describe('two tenants with the same CIDR', () => {
     expect(await get(red, clusterIp)).toBeUndefined();
     const name = `server.${blue}.svc.cluster.local`;
     expect(await get(blue, name)).toBe(blue);
-    const unknown = await kubectl.exec(red, 'client', ['wget', '-q', '-T', '3', '-O', '-', `http://${name}:8080/`]);
+    const unknown = await kubectl.exec(red, 'client', [
+      'wget',
+      '-q',
+      '-T',
+      '3',
+      '-O',
+      '-',
+      `http://${name}:8080/`,
+    ]);
     expect(unknown.exitCode).not.toBe(0);
     expect(unknown.stderr).toMatch(/bad address/);
   });
