@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { run } from '@hypernetes/foundation/process';
-import { expectResult } from '@hypernetes/hypercontainer/guest-agent';
+import { expectResult, type Operation } from '@hypernetes/hypercontainer/guest-agent';
 import {
   CreateContainer,
   Mount,
@@ -85,6 +85,16 @@ afterAll(async () => {
   await machine[Symbol.asyncDispose]();
   await rm(work, { recursive: true, force: true });
 });
+
+const emptyVolume = {
+  volumeId: '',
+  address: { target: 0, lun: dataLun },
+  fsType: '',
+  readOnly: false,
+  formatIfBlank: false,
+  options: [],
+  toolsVolumeId: '',
+};
 
 interface Output {
   text: string;
@@ -678,6 +688,150 @@ describe('hyperstart in a machine', () => {
     await remove(idle.id);
   });
 
+  it('reaches servers of services elsewhere on the network', async () => {
+    const client = await create(['probe', 'sleep']);
+    await start(client.id);
+    await machine.request({
+      $case: 'updateServices',
+      value: {
+        baseGeneration: 0n,
+        generation: 3n,
+        full: true,
+        upserts: [
+          {
+            key: { address: '10.96.0.9', port: 80, protocol: VirtualServiceKey_Protocol.TCP },
+            servers: [{ address: '10.9.0.100', port: 80, weight: 1 }],
+            affinityTimeoutS: 0,
+          },
+        ],
+        removals: [],
+      },
+    });
+    const direct = await execute(client.id, { args: ['probe', 'get', 'http://10.9.0.100/'] });
+    expect(direct).toMatchObject({ stdout: 'from afar' });
+    const balanced = await execute(client.id, { args: ['probe', 'get', 'http://10.96.0.9/'] });
+    expect(balanced).toMatchObject({ stdout: 'from afar', stderr: '' });
+    await remove(client.id);
+  });
+
+  it('changes addresses and names of a running pod', async () => {
+    const client = await create(['probe', 'sleep']);
+    await start(client.id);
+    await machine.request({
+      $case: 'configureNetwork',
+      value: {
+        interfaces: [
+          { mac: '52:54:00:12:34:57', name: 'eth0', addresses: ['10.9.0.6/24'], mtu: 1300, index: 0 },
+        ],
+        routes: [{ destination: '0.0.0.0/0', gateway: '10.9.0.2', interface: 'eth0' }],
+        resolvConf: 'nameserver 10.9.0.3\n',
+        hosts: '10.9.0.6 pod-one\n',
+      },
+    });
+    const cat = async (path: string) => (await execute(client.id, { args: ['probe', 'cat', path] })).stdout;
+    expect(await cat('/etc/resolv.conf')).toBe('nameserver 10.9.0.3\n');
+    expect(await cat('/etc/hosts')).toBe('10.9.0.6 pod-one\n');
+    expect(await cat('/sys/class/net/eth0/address')).toBe('52:54:00:12:34:57\n');
+    expect(await cat('/sys/class/net/eth0/mtu')).toBe('1300\n');
+    const trie = await cat('/proc/net/fib_trie');
+    expect(trie).toContain('10.9.0.6');
+    expect(trie).not.toContain('10.9.0.5');
+    const routes = (await cat('/proc/net/route')).trim().split('\n').slice(1);
+    expect(routes.map((line) => line.split('\t').slice(0, 3))).toEqual([
+      ['eth0', '00000000', '0200090A'],
+      ['eth0', '0000090A', '00000000'],
+    ]);
+    const balanced = await execute(client.id, { args: ['probe', 'get', 'http://10.96.0.9/'] });
+    expect(balanced).toMatchObject({ stdout: 'from afar', stderr: '' });
+    await remove(client.id);
+  });
+
+  it('keeps a read-only root, a seccomp filter and the rights of a privileged container', async () => {
+    const readOnly = await runContainer(['probe', 'write', '/file', 'x'], { readOnlyRootfs: true });
+    expect(readOnly.exit.exitCode).toBe(1);
+    expect(readOnly.stderr).toContain('Read-only file system');
+
+    // if (syscall == uname) errno EPERM else allow
+    const filter = Buffer.concat(
+      [
+        [0x20, 0, 0, 0],
+        [0x15, 0, 1, 63],
+        [0x06, 0, 0, 0x00050001],
+        [0x06, 0, 0, 0x7fff0000],
+      ].map(([code, yes, no, value]) => {
+        const instruction = Buffer.alloc(8);
+        instruction.writeUInt16LE(code!, 0);
+        instruction.writeUInt8(yes!, 2);
+        instruction.writeUInt8(no!, 3);
+        instruction.writeUInt32LE(value!, 4);
+        return instruction;
+      }),
+    );
+    for (const noNewPrivileges of [false, true]) {
+      const filtered = await runContainer(
+        ['probe', 'report'],
+        {},
+        { seccompFilter: filter, noNewPrivileges },
+      );
+      expect(JSON.parse(filtered.stdout)).toMatchObject({ seccomp: '2', hostname: '' });
+    }
+
+    const privileged = await runContainer(['probe', 'report'], { privileged: true });
+    const report = JSON.parse(privileged.stdout) as { capEff: string; mounts: string[] };
+    expect(report.capEff).toBe('000001ffffffffff');
+    expect(report.mounts.some((line) => line.startsWith('devtmpfs /dev '))).toBe(true);
+    expect(report.mounts.find((line) => line.startsWith('sysfs /sys '))).toMatch(/ rw,/);
+  });
+
+  it('hands a raw disk to a container as a device', async () => {
+    await mountVolume('raw', foreignLun, '');
+    const { stdout } = await runContainer(['probe', 'cat', '/dev/disk'], {
+      devices: [
+        { path: '/dev/disk', volumeId: 'raw', type: '', major: 0, minor: 0, mode: 0, uid: 0, gid: 0 },
+      ],
+    });
+    expect(stdout).toContain('SWAPSPACE2');
+    await machine.request({ $case: 'unmountVolume', value: { volumeId: 'raw', removeDevice: true } });
+  });
+
+  it('survives requests that make no sense', async () => {
+    const refused = async (operation: Operation, reason: RegExp) =>
+      await expect(machine.request(operation)).rejects.toThrow(reason);
+    const container = (changes: Partial<CreateContainer>): Operation => ({
+      $case: 'createContainer',
+      value: CreateContainer.fromPartial({
+        containerId: 'bad',
+        layerVolumeIds: ['lower'],
+        process: { args: ['/bin/probe', 'exit', '0'] },
+        ...changes,
+      }),
+    });
+    await refused(container({ containerId: '../x' }), /container id/);
+    await refused(container({ layerVolumeIds: ['none'] }), /not mounted/);
+    await refused(container({ layerVolumeIds: [] }), /layers/);
+    await refused(container({ process: undefined }), /needs a command/);
+    await refused(container({ process: Process.fromPartial({ args: [''] }) }), /needs a command/);
+    await refused(container({ mounts: [Mount.fromPartial({ destination: 'relative' })] }), /absolute/);
+    await refused(container({ mounts: [Mount.fromPartial({ destination: '/x' })] }), /no source/);
+    await refused(
+      container({
+        mounts: [Mount.fromPartial({ destination: '/x', source: { $case: 'kernelFs', value: 'debugfs' } })],
+      }),
+      /debugfs/,
+    );
+    await refused({ $case: 'startContainer', value: { containerId: 'unknown' } }, /does not exist/);
+    await refused(
+      { $case: 'mountVolume', value: { ...emptyVolume, volumeId: 'x', fsType: 'ntfs' } },
+      /not one of/,
+    );
+    await refused(
+      { $case: 'mountVolume', value: { ...emptyVolume, volumeId: 'x', address: undefined } },
+      /address/,
+    );
+    await machine.request({ $case: 'removeContainer', value: { containerId: 'unknown' } });
+    expect((await runContainer(['probe', 'exit', '5'])).exit.exitCode).toBe(5);
+  });
+
   it('repeats requests without repeating their effect', async () => {
     const value = CreateContainer.fromPartial({
       containerId: 'twice',
@@ -698,7 +852,7 @@ describe('hyperstart in a machine', () => {
     const state = expectResult(await machine.request({ $case: 'getState', value: {} }), 'state');
     expect(state.containers).toEqual([]);
     expect(state.volumeIds.toSorted()).toEqual(['lower', 'tools', 'upper']);
-    expect(state.servicesGeneration).toBe(2n);
+    expect(state.servicesGeneration).toBe(3n);
   });
 
   it('powers off on request', async () => {

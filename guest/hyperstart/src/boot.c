@@ -110,6 +110,8 @@ void boot_defaults(void) {
   // Addresses of services are local without being ours: the network must not hear of them.
   set_kernel_value("/proc/sys/net/ipv4/conf/all/arp_ignore", "1");
   set_kernel_value("/proc/sys/net/ipv4/conf/all/arp_announce", "2");
+  // An address may go before another one of its subnet that came later.
+  set_kernel_value("/proc/sys/net/ipv4/conf/all/promote_secondaries", "1");
   // A server that is gone takes its connections with it, also those a client sticks to.
   set_kernel_value("/proc/sys/net/ipv4/vs/expire_nodest_conn", "1");
   set_kernel_value("/proc/sys/net/ipv4/vs/expire_quiescent_template", "1");

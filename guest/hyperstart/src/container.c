@@ -53,6 +53,7 @@ struct container {
   struct watch oom;
   uint64_t oom_kills_seen;
   bool create_failed;
+  struct error create_error; // answered when all traces are gone, so that the same create can be tried again at once
   bool is_removing;
   bool is_cleaning;
   Hyperstart__V1__ProcessExited exit; // of the container's own process; its strings are static
@@ -236,14 +237,21 @@ static void main_started(struct process *process) {
   answer_started(task->reply, task->container);
 }
 
+// Prepared in vain: nothing of it stays.
+static void fail_create(struct container *container, const struct error *error) {
+  container->create_error = *error;
+  container->create_failed = true;
+  container->is_removing = true;
+}
+
 static void main_failed(struct process *process, const struct error *error) {
   struct task *task = process->owner;
   struct container *container = task->container;
-  task_answer_error(task, error);
-  // Prepared in vain: nothing of it stays, so that the same create can be tried again.
-  if (process->is_ready) return;
-  container->create_failed = true;
-  container->is_removing = true;
+  if (process->is_ready) {
+    task_answer_error(task, error);
+  } else {
+    fail_create(container, error);
+  }
 }
 
 static const struct process_events main_events = {main_ready, main_started, main_failed, task_exited, task_finished};
@@ -323,14 +331,11 @@ void container_create(const Hyperstart__V1__CreateContainer *request, struct rep
     return;
   }
   struct container *container = container_add(request);
-  if (container->create == NULL || container_spawn(container, &error) < 0) {
-    reply_error(reply, &error);
-    container->create_failed = true;
-    container->is_removing = true;
-    container_cleanup_if_idle(container);
-    return;
-  }
   task_await(&container->main, reply);
+  if (container_spawn(container, &error) < 0) {
+    fail_create(container, &error);
+    container_cleanup_if_idle(container);
+  }
 }
 
 // --- start ----------------------------------------------------------------------------------------------------------
@@ -541,6 +546,7 @@ static void cleanup_done(void *owner, const struct worker_result *result) {
     if (answer) reply_error(reply, &result->error);
     return;
   }
+  if (container->create_failed) task_answer_error(&container->main, &container->create_error);
   container_free(container);
   if (answer) reply_success(reply);
 }

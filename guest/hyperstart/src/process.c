@@ -331,7 +331,8 @@ void process_free(struct process *process) {
   }
   status_close(process);
   stream_disown(process);
-  abort_streams(process, "the process is gone");
+  // After a proper end the streams live on by themselves until the host has taken them over.
+  if (!process->is_finished) abort_streams(process, "the process is gone");
   if (process->pidfd >= 0) close(process->pidfd);
   if (process->terminal >= 0) close(process->terminal);
   free(process);

@@ -12,6 +12,9 @@ import type { Event } from '@hypernetes/proto/hyperstart';
 export const guestFolder = fileURLToPath(new URL('../..', import.meta.url));
 export const cacheDir = process.env['HYPERNETES_CACHE_DIR'] ?? '/var/cache/hypernetes';
 
+/** What answers at 10.9.0.100:80 on the machine's network: a server that is not in the pod. */
+const remoteServer = "printf 'HTTP/1.0 200 OK\\r\\n\\r\\nfrom afar'";
+
 interface GuestImages {
   readonly kernel: string;
   readonly initramfs: string;
@@ -88,7 +91,7 @@ export class GuestMachine implements AsyncDisposable {
         ...['-device', 'virtio-scsi-device,id=scsi0'],
         ...[
           '-netdev',
-          'user,id=net0,restrict=on',
+          `user,id=net0,restrict=on,net=10.9.0.0/24,guestfwd=tcp:10.9.0.100:80-cmd:${remoteServer}`,
           '-device',
           'virtio-net-device,netdev=net0,mac=52:54:00:00:00:01',
         ],
