@@ -187,11 +187,17 @@ export function planPort(
   });
 }
 
-/** The script that removes one port; every step is allowed to find nothing. */
+/** The script that removes one port; what is gone already is passed over. */
 export function planPortRemoval(port: PortElement, ruleset: string): string {
-  return [
-    ...hereDocument('nft -f -', ruleset.trimEnd().split('\n')),
-    `[ -z "$(ip link show dev ${port.tap} 2>/dev/null)" ] || ip link delete dev ${port.tap}`,
-    `ip neighbour delete ${port.address} dev br0 2>/dev/null || true`,
-  ].join('\n');
+  return (
+    [
+      ...hereDocument('nft -f -', ruleset.trimEnd().split('\n')),
+      ...hereDocument('ip -force -batch - 2>/dev/null', [
+        `link delete dev ${port.tap}`,
+        `neighbour delete ${port.address} dev br0`,
+      ]),
+      // What is passed over must not hide a tap that could not be removed.
+      `! ip link show dev ${port.tap} >/dev/null 2>&1`,
+    ].join('\n') + '\n'
+  );
 }

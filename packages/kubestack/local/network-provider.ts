@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { PlatformError, toPlatformError } from '@hypernetes/foundation/errors';
 import { KeyedMutex } from '@hypernetes/foundation/lifecycle';
@@ -56,6 +57,8 @@ const portNameAttemptsMax = 16;
 
 /** Key of the setting of IPv4 forwarding that the host had before. */
 export const forwardingBefore = 'ip-forward-before';
+/** Key that says whether the folder of named namespaces was there before: `present` or `absent`. */
+export const namespaceFolderBefore = 'netns-folder-before';
 
 /** Serves names on the host side of each network's uplink. */
 export interface NetworkNameServer {
@@ -619,9 +622,12 @@ export class LocalNetworkProvider implements NetworkProvider {
   }
 
   async #prepareHost(): Promise<void> {
+    // Remembered, so that a purge leaves the host as it was found.
+    if (this.#database.getMeta(namespaceFolderBefore) === undefined) {
+      this.#database.setMeta(namespaceFolderBefore, existsSync('/run/netns') ? 'present' : 'absent');
+    }
     const before = await readHostSetting('ipv4/ip_forward');
     if (before === '1') return;
-    // Remembered, so that a purge leaves the host as it was found.
     if (before !== undefined) this.#database.setMeta(forwardingBefore, before);
     await writeHostSetting('ipv4/ip_forward', '1');
   }

@@ -1,13 +1,13 @@
-import { rm } from 'node:fs/promises';
+import { rm, rmdir } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ip, nftDeleteTable } from '@hypernetes/foundation/linux';
-import { runText } from '@hypernetes/foundation/process';
+import { run, runText } from '@hypernetes/foundation/process';
 import { kubestackDirectory, StateDatabase } from '../state/index.ts';
 import { killProxies } from './haproxy.ts';
 import { listNamespaces, observeLinks, writeHostSetting } from './kernel.ts';
 import { instanceNames } from './names.ts';
-import { forwardingBefore } from './network-provider.ts';
+import { forwardingBefore, namespaceFolderBefore } from './network-provider.ts';
 
 export interface RemovalOptions {
   readonly dataDir: string;
@@ -34,17 +34,33 @@ export async function releaseKernelState(options: RemovalOptions): Promise<void>
 /** releaseKernelState, and the state on disk with all volumes. Precondition while a kubestackd runs with the data directory. */
 export async function purgeLocalState(options: RemovalOptions): Promise<void> {
   const folder = kubestackDirectory(options.dataDir);
-  const before = existsSync(join(folder, 'state.db')) ? forwardingOnRecord(options.dataDir) : undefined;
+  const record = existsSync(join(folder, 'state.db')) ? hostBefore(options.dataDir) : undefined;
+  const before = record?.forwarding;
   await releaseKernelState(options);
   if (before !== undefined && !(await otherInstallationRuns()))
     await writeHostSetting('ipv4/ip_forward', before);
   await rm(folder, { recursive: true, force: true });
+  if (record?.namespaceFolderIsOurs === true) await unmountNamespaceFolder();
 }
 
-function forwardingOnRecord(dataDir: string): string | undefined {
+/** `ip netns add` mounts its folder onto itself the first time; nobody else has a namespace there now. */
+async function unmountNamespaceFolder(): Promise<void> {
+  if ((await listNamespaces()).length > 0) return;
+  await run('umount', ['/run/netns'], { allowExitCodes: [1, 32] });
+  await rmdir('/run/netns').catch(() => undefined);
+}
+
+/** What the host was like before this installation changed it. */
+function hostBefore(dataDir: string): {
+  readonly forwarding: string | undefined;
+  readonly namespaceFolderIsOurs: boolean;
+} {
   // Opening it takes the lock: nobody else has the directory now.
   using database = new StateDatabase(dataDir);
-  return database.getMeta(forwardingBefore);
+  return {
+    forwarding: database.getMeta(forwardingBefore),
+    namespaceFolderIsOurs: database.getMeta(namespaceFolderBefore) === 'absent',
+  };
 }
 
 /** Another installation on this host, or anybody else's table that forwards, still needs forwarding. */
