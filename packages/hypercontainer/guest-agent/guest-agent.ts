@@ -57,6 +57,7 @@ export class GuestAgent implements AsyncDisposable {
   readonly #pending = new Map<bigint, PendingRequest>();
   readonly #receiving = new Map<number, ReceiveStream>();
   readonly #sending = new Map<number, SendStream>();
+  readonly #working = new Set<() => void>();
   readonly #connectedWaiters = new Set<() => void>();
   #running: Promise<void> | undefined;
   #socket: Socket | undefined;
@@ -86,12 +87,13 @@ export class GuestAgent implements AsyncDisposable {
   /** The answer to the Hello of the present connection. DeadlineExceeded when there is none in time. */
   async waitConnected(timeoutMs: number, signal?: AbortSignal): Promise<HelloReply> {
     this.start();
-    const abort = signal === undefined ? this.#abort.signal : AbortSignal.any([this.#abort.signal, signal]);
-    return await withDeadline(
-      `guest agent at ${this.#options.socketPath}`,
-      timeoutMs,
-      (stop) => this.#nextReply(stop),
-      abort,
+    return await this.#withSignal(signal, (outer) =>
+      withDeadline(
+        `guest agent at ${this.#options.socketPath}`,
+        timeoutMs,
+        (stop) => this.#nextReply(stop),
+        outer,
+      ),
     );
   }
 
@@ -115,15 +117,13 @@ export class GuestAgent implements AsyncDisposable {
     options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
   ): Promise<OperationResult | undefined> {
     this.start();
-    const outer =
-      options.signal === undefined
-        ? this.#abort.signal
-        : AbortSignal.any([this.#abort.signal, options.signal]);
-    const response = await withDeadline(
-      `guest agent: ${operation.$case}`,
-      options.timeoutMs,
-      (signal) => this.#attempts(operation, signal),
-      outer,
+    const response = await this.#withSignal(options.signal, (outer) =>
+      withDeadline(
+        `guest agent: ${operation.$case}`,
+        options.timeoutMs,
+        (signal) => this.#attempts(operation, signal),
+        outer,
+      ),
     );
     if (response.error !== undefined) throw toGuestError(operation.$case, response.error);
     return response.result;
@@ -185,10 +185,30 @@ export class GuestAgent implements AsyncDisposable {
   /** Leaves: closes the connection for good, every waiting call is Canceled, streams end. The machine goes on. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#abort.abort();
+    for (const fire of [...this.#working]) fire();
     this.#socket?.destroy();
     for (const receiver of [...this.#receiving.values()]) receiver.onReset();
     for (const sender of [...this.#sending.values()]) sender.onReset('the agent was closed');
     await this.#running;
+  }
+
+  /** A signal of the work's own that fires with the caller's and with the agent's end; nothing stays registered on those after it. */
+  async #withSignal<T>(
+    caller: AbortSignal | undefined,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const own = new AbortController();
+    const fire = (): void => own.abort();
+    if (this.#abort.signal.aborted || caller?.aborted === true)
+      throw new PlatformError('Canceled', 'the guest agent was closed or the work canceled');
+    this.#working.add(fire);
+    caller?.addEventListener('abort', fire);
+    try {
+      return await work(own.signal);
+    } finally {
+      this.#working.delete(fire);
+      caller?.removeEventListener('abort', fire);
+    }
   }
 
   async #attempts(operation: Operation, signal: AbortSignal): Promise<Response> {

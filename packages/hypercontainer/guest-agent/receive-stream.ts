@@ -156,6 +156,7 @@ export function readableConsumer(onDestroy: (reason: string) => void): {
 } {
   let wanted: (() => void) | undefined;
   let destroyed = false;
+  let ended = false;
   const readable = new Readable({
     // One byte: read() is called only when everything pushed before has been taken out.
     highWaterMark: 1,
@@ -166,7 +167,8 @@ export function readableConsumer(onDestroy: (reason: string) => void): {
     destroy: (error, callback) => {
       destroyed = true;
       wanted?.();
-      onDestroy(error?.message ?? 'reader went away');
+      // After its end the stream destroys itself; the bytes are taken over all the same.
+      if (!ended) onDestroy(error?.message ?? 'reader went away');
       callback(error);
     },
   });
@@ -179,7 +181,10 @@ export function readableConsumer(onDestroy: (reason: string) => void): {
       readable.push(data);
       await taken;
     }
-    if (eof) readable.push(null);
+    if (eof) {
+      ended = true;
+      readable.push(null);
+    }
     return data.length;
   };
   return { readable, consumer };
