@@ -87,12 +87,16 @@ function schemaOfType(type, format, refer) {
     case 'string':
       return format === '' ? { type: 'string' } : { type: 'string', format };
     case 'number':
-      return format === 'double' ? { type: 'number', format } : { type: 'integer', format: format || 'int32' };
+      return format === 'double'
+        ? { type: 'number', format }
+        : { type: 'integer', format: format || 'int32' };
     case 'boolean':
       return { type: 'boolean' };
     case 'Date':
     case 'V1MicroTime':
-      return reference(format === 'date-time-micro' || type === 'V1MicroTime' ? wellKnown.microTime : wellKnown.time);
+      return reference(
+        format === 'date-time-micro' || type === 'V1MicroTime' ? wellKnown.microTime : wellKnown.time,
+      );
     case 'IntOrString':
       return reference(wellKnown.intOrString);
     case 'any':
@@ -110,12 +114,13 @@ function nameModels(models) {
   const named = new Map();
   for (const [model, { prefix, name }] of models) {
     const known = groups.get(name) ?? [];
-    const group = prefix !== '' ? prefix : known.length === 1 ? known[0] : known.includes('core') ? 'core' : undefined;
+    const group =
+      prefix !== '' ? prefix : known.length === 1 ? known[0] : known.includes('core') ? 'core' : undefined;
     if (model === 'VersionInfo') named.set(model, 'io.k8s.apimachinery.pkg.version.Info');
     else if (group !== undefined) named.set(model, definitionName(group, name));
     else if (known.length > 1) throw new Error(`${model}: in several groups: ${known.join(', ')}`);
   }
-  for (let before = -1; before !== named.size; ) {
+  for (let before = -1; before !== named.size;) {
     before = named.size;
     for (const [model, { attributes }] of models) {
       const user = named.get(model);
@@ -155,7 +160,8 @@ function definitionOf(model, refer) {
   for (const { name, baseName, type, format } of model.attributes) {
     const declared = model.declaration.fields.get(name);
     const schema = schemaOfType(type, format, refer);
-    properties[baseName] = declared?.description === undefined ? schema : { description: declared.description, ...schema };
+    properties[baseName] =
+      declared?.description === undefined ? schema : { description: declared.description, ...schema };
     if (declared?.required === true) required.push(baseName);
   }
   const { description } = model.declaration;
@@ -178,7 +184,8 @@ async function generate() {
     },
     [wellKnown.microTime]: { description: 'A time with microseconds.', type: 'string', format: 'date-time' },
     [wellKnown.quantity]: {
-      description: 'An amount: a decimal number with an optional suffix (m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei) or exponent.',
+      description:
+        'An amount: a decimal number with an optional suffix (m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei) or exponent.',
       type: 'string',
     },
     [wellKnown.raw]: { description: 'Any JSON value.', type: 'object' },
