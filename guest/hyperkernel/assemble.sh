@@ -23,7 +23,7 @@ inputs_hash() { # kernel package file
     cd "$repository"
     find guest/hyperkernel guest/hyperstart/src proto/hyperstart -type f -print0 | sort -z | xargs -0 sha256sum
     sha256sum guest/hyperstart/Makefile
-    tools_fingerprint
+    tools_fingerprint "$here/tools.list"
   } | sha256sum | cut -d' ' -f1
 }
 
@@ -82,6 +82,7 @@ main() {
   mkdir "$work/image"
   cp "$unpacked/boot/vmlinuz-$release" "$work/image/vmlinuz"
   initramfs_build "$unpacked" "$release" "$work/build/hyperstart" "$here/modules.list" "$work/image/initramfs.cpio"
+  tools_modules "$unpacked" "$release" "$work/tools"
   tools_build "$here/tools.list" "$work/tools" "$work/image/tools.squashfs"
   publish "$work/image" "$output" "$release" "$inputs"
 }

@@ -17,8 +17,14 @@ tools_programs() { # list file
   done
 }
 
-tools_fingerprint() {
-  tools_programs "$here/tools.list" | cut -d' ' -f1 | xargs sha256sum
+tools_fingerprint() { # list file
+  tools_programs "$1" | cut -d' ' -f1 | xargs sha256sum
+}
+
+# Modules that hyperstart loads only when a volume needs them, as modules/<file system>.ko.
+tools_modules() { # unpacked kernel, release, work folder
+  mkdir -p "$3/modules"
+  find "$1/lib/modules/$2/kernel/fs/xfs" -name xfs.ko -exec cp {} "$3/modules/" \;
 }
 
 tools_build() { # list file, work folder, output

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { run } from '@hypernetes/foundation/process';
 import { expectResult, type Operation } from '@hypernetes/hypercontainer/guest-agent';
 import {
+  ConfigureSandbox,
   CreateContainer,
   Mount,
   Process,
@@ -21,9 +22,11 @@ const layerLun = 2;
 const upperLayerLun = 3;
 const dataLun = 4;
 const foreignLun = 5;
+const xfsLun = 6;
 
 let work: string;
 let machine: GuestMachine;
+const machines: GuestMachine[] = [];
 let nextStream = 1;
 let nextContainer = 1;
 
@@ -75,14 +78,16 @@ beforeAll(async () => {
     { lun: toolsLun, path: images.tools, readOnly: true },
     { lun: layerLun, path: layers.lower, readOnly: true },
   ]);
+  machines.push(machine);
   await machine.agent.waitConnected(60_000);
   await machine.plug({ lun: upperLayerLun, path: layers.upper, readOnly: true });
   await machine.plug({ lun: dataLun, path: await makeImage('data.img', 48 * mebibyte), readOnly: false });
+  await machine.plug({ lun: xfsLun, path: await makeImage('xfs.img', 310 * mebibyte), readOnly: false });
   await machine.plug({ lun: foreignLun, path: foreign, readOnly: false });
 });
 
 afterAll(async () => {
-  await machine[Symbol.asyncDispose]();
+  for (const each of machines) await each[Symbol.asyncDispose]();
   await rm(work, { recursive: true, force: true });
 });
 
@@ -794,6 +799,15 @@ describe('hyperstart in a machine', () => {
     await machine.request({ $case: 'unmountVolume', value: { volumeId: 'raw', removeDevice: true } });
   });
 
+  it('makes and mounts xfs from the tools image', async () => {
+    const made = await mountVolume('xfs', xfsLun, 'xfs', { format: true });
+    expect(made.formatted).toBe(true);
+    const mounts = [Mount.fromPartial({ destination: '/data', source: { $case: 'volumeId', value: 'xfs' } })];
+    await runContainer(['probe', 'write', '/data/file', 'x'], { mounts });
+    expect((await runContainer(['probe', 'cat', '/data/file'], { mounts })).stdout).toBe('x');
+    await machine.request({ $case: 'unmountVolume', value: { volumeId: 'xfs', removeDevice: true } });
+  });
+
   it('survives requests that make no sense', async () => {
     const refused = async (operation: Operation, reason: RegExp) =>
       await expect(machine.request(operation)).rejects.toThrow(reason);
@@ -860,5 +874,40 @@ describe('hyperstart in a machine', () => {
     const deadline = Date.now() + 10_000;
     while (!machine.exited && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
     expect(machine.exited, machine.consoleText).toBe(true);
+  });
+});
+
+describe('a pod that shares its process ids', () => {
+  it('shows the containers to each other, with one holder as first process', async () => {
+    const images = await assembleGuest();
+    machine = await GuestMachine.start(images, [
+      { lun: layerLun, path: join(work, 'lower.squashfs'), readOnly: true },
+    ]);
+    machines.push(machine);
+    await machine.request({
+      $case: 'configureSandbox',
+      value: ConfigureSandbox.fromPartial({
+        hostname: 'shared',
+        entropy: Buffer.alloc(32, 1),
+        sharedPidNamespace: true,
+      }),
+    });
+    await machine.request({
+      $case: 'mountVolume',
+      value: { ...emptyVolume, volumeId: 'lower', address: { target: 0, lun: layerLun }, fsType: 'squashfs' },
+    });
+    const layerVolumeIds = ['lower'];
+    const first = await create(['/bin/probe', 'sleep'], { layerVolumeIds });
+    await start(first.id);
+    const second = await runContainer(['/bin/probe', 'report'], { layerVolumeIds });
+    const seen = JSON.parse(second.stdout) as { pid: number; processes: number[] };
+    expect(seen.processes).toHaveLength(3);
+    expect(seen.processes[0]).toBe(1);
+    expect(seen.pid).toBeGreaterThan(2);
+    const alone = await runContainer(['/bin/probe', 'report'], { layerVolumeIds, privatePidNamespace: true });
+    expect(JSON.parse(alone.stdout)).toMatchObject({ pid: 1, processes: [1] });
+    const executed = await execute(first.id, { args: ['/bin/probe', 'report'] });
+    expect((JSON.parse(executed.stdout) as { processes: number[] }).processes).toHaveLength(3);
+    await remove(first.id);
   });
 });

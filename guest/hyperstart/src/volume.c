@@ -92,6 +92,11 @@ static void volume_free(struct volume *volume) {
   free(volume);
 }
 
+// squashfs and erofs are never anything else, whatever was asked for.
+static bool is_read_only(const Hyperstart__V1__MountVolume *request) {
+  return request->read_only || strcmp(request->fs_type, "squashfs") == 0 || strcmp(request->fs_type, "erofs") == 0;
+}
+
 // --- mount ----------------------------------------------------------------------------------------------------------
 
 static void answer_mounted(const struct volume *volume, struct reply reply) {
@@ -116,7 +121,7 @@ static int mount_work(void *input, struct worker_result *result) {
         .fs_type = request->fs_type,
         .place = place,
         .tools = volume->tools,
-        .flags = volume->options.flags | (request->read_only ? MS_RDONLY : 0),
+        .flags = volume->options.flags | (is_read_only(request) ? MS_RDONLY : 0),
         .data = volume->options.data,
         .format_if_blank = request->format_if_blank,
     };
