@@ -18,7 +18,6 @@ export interface Settings {
   readonly registryMirrors: Readonly<Record<string, string>>;
   readonly apiPort: number;
   readonly kubeletPort: number;
-  readonly podCidr: string;
 }
 
 export const defaultSettings: Settings = {
@@ -26,7 +25,6 @@ export const defaultSettings: Settings = {
   registryMirrors: {},
   apiPort: 6443,
   kubeletPort: 10250,
-  podCidr: '10.244.0.0/16',
 };
 
 /** Where one installation keeps everything (docs/architecture.md, "Places"). */

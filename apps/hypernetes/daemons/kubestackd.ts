@@ -4,12 +4,13 @@ import type { Installation, Settings } from '../config/installation.ts';
 /** The tenant infrastructure service. */
 export async function runKubestackd(
   installation: Installation,
-  _settings: Settings,
+  settings: Settings,
 ): Promise<AsyncDisposable> {
   return await startKubestackd({
     dataDir: installation.dataDir,
     runDir: installation.runDir,
     instancePrefix: installation.instancePrefix,
     socketPath: installation.kubestackSocket,
+    hostServicePorts: [settings.apiPort],
   });
 }

@@ -34,13 +34,11 @@ export async function runServer(installation: Installation, settings: Settings):
       }),
     );
   stack.use(
-    await startControllers({
+    startControllers({
       client: connect(pki.controllerManager, 'hypernetes-controllers'),
       kubestackSocket: installation.kubestackSocket,
       caPem: pki.caPem,
-      podCidr: settings.podCidr,
-      apiAddress: nodeAddress(),
-      apiPort: api.port,
+      advertised: { address: nodeAddress(), port: api.port },
     }),
   );
   stack.use(await startScheduler({ client: connect(pki.scheduler, 'hypernetes-scheduler') }));
