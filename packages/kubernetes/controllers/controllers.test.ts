@@ -434,7 +434,8 @@ describe('scheduler', () => {
   test('binds what fits, says why the rest does not, and binds it when there is room', async () => {
     await cluster.namespace('sched');
     await cluster.until(resources.serviceAccounts, { namespace: 'sched', name: 'default' }, () => true);
-    await using _scheduler = await startScheduler({ client: cluster.client });
+    await using client = cluster.clientOf('scheduler');
+    await using _scheduler = await startScheduler({ client });
     const big = (name: string): Pod => ({
       metadata: { name, namespace: 'sched' },
       spec: {

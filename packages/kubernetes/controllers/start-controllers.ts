@@ -35,6 +35,11 @@ export interface ControllersOptions {
   readonly caPem?: string;
   /** Where pods reach the API server, not loopback; absent: the server itself keeps the endpoints of default/kubernetes. */
   readonly advertised?: AdvertisedAddress;
+  /**
+   * Bind each tenant's group to the role `admin` in its namespaces: for an API server that knows nothing of tenants. Ours does, and tells
+   * writers from readers, which a binding of the whole group cannot. Default false.
+   */
+  readonly tenantRoleBindings?: boolean;
   readonly clock?: Clock;
 }
 
@@ -64,7 +69,8 @@ class ControllerGroup implements Controllers {
   readonly #collector: Promise<void>;
   #closed = false;
 
-  constructor({ client, kubestackSocket, caPem, advertised, clock = systemClock }: ControllersOptions) {
+  constructor(options: ControllersOptions) {
+    const { client, kubestackSocket, caPem, advertised, clock = systemClock } = options;
     this.#informers = new InformerSet(client);
     let open: (value: Promise<void>) => void = () => undefined;
     this.ready = new Promise<void>((resolve) => {
@@ -88,7 +94,7 @@ class ControllerGroup implements Controllers {
       startBootstrapController(context, advertised),
       startServiceAccountController(context),
       ...(caPem === undefined ? [] : [startRootCaController(context, caPem)]),
-      startTenantRbacController(context),
+      ...(options.tenantRoleBindings === true ? [startTenantRbacController(context)] : []),
       startNamespaceController(context),
       startNetworkController(context),
       startEndpointSliceController(context),

@@ -25,6 +25,7 @@ const schemasPath = join(import.meta.dirname, '../../../../build/schemas.json');
 export class ClusterFixture implements AsyncDisposable {
   readonly client: KubeClient;
   readonly kubestackd: KubestackdFixture;
+  readonly #controllersClient: KubeClient;
   readonly #folder: string;
   readonly #server: ApiServer;
   readonly #pki: Pki;
@@ -35,7 +36,8 @@ export class ClusterFixture implements AsyncDisposable {
     this.#server = server;
     this.#pki = pki;
     this.kubestackd = new KubestackdFixture(join(folder, 'kubestack.sock'));
-    this.client = this.newClient();
+    this.client = this.clientOf('admin');
+    this.#controllersClient = this.clientOf('controllerManager');
   }
 
   static async start(): Promise<ClusterFixture> {
@@ -60,20 +62,21 @@ export class ClusterFixture implements AsyncDisposable {
     return cluster;
   }
 
-  newClient(): KubeClient {
-    const { caPem, admin } = this.#pki;
+  /** A client with the rights of one part of the control plane. */
+  clientOf(part: 'admin' | 'controllerManager' | 'scheduler'): KubeClient {
+    const { certificatePem, keyPem } = this.#pki[part];
     return createKubeClient({
       server: this.#server.url,
-      caPem,
-      clientCertPem: admin.certificatePem,
-      clientKeyPem: admin.keyPem,
+      caPem: this.#pki.caPem,
+      clientCertPem: certificatePem,
+      clientKeyPem: keyPem,
       userAgent: 'test',
     });
   }
 
   async startControllers(): Promise<void> {
     this.controllers = startControllers({
-      client: this.client,
+      client: this.#controllersClient,
       kubestackSocket: join(this.#folder, 'kubestack.sock'),
       caPem: this.#pki.caPem,
       advertised: { address: '172.30.255.1', port: 6443 },
@@ -158,6 +161,7 @@ export class ClusterFixture implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stopControllers();
     await this.client[Symbol.asyncDispose]();
+    await this.#controllersClient[Symbol.asyncDispose]();
     await this.kubestackd[Symbol.asyncDispose]();
     await this.#server[Symbol.asyncDispose]();
     await rm(this.#folder, { recursive: true, force: true });

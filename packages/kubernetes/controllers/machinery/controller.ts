@@ -5,7 +5,7 @@ import {
   type WorkQueueOptions,
 } from '@hypernetes/foundation/lifecycle';
 import { createLogger } from '@hypernetes/foundation/logging';
-import type { EventRecorder, KubeClient } from '../../client/index.ts';
+import type { EventRecorder, KubeClient, Status } from '../../client/index.ts';
 import type { InformerSet } from './informer-set.ts';
 import type { Kubestack } from './kubestack.ts';
 
@@ -36,7 +36,13 @@ export function createQueue(
   return new WorkQueue(
     async (key, signal) => {
       await context.ready;
-      return await reconcile(key, signal);
+      try {
+        return await reconcile(key, signal);
+      } catch (error) {
+        // Nothing more can be made in a namespace that goes; what was there goes with it.
+        if (isNamespaceTerminating(error)) return undefined;
+        throw error;
+      }
     },
     {
       ...options,
@@ -56,4 +62,10 @@ export function createQueue(
       },
     },
   );
+}
+
+function isNamespaceTerminating(error: unknown): boolean {
+  if (!isPlatformError(error, 'Forbidden')) return false;
+  const status = error.details['status'] as Status | undefined;
+  return status?.details?.causes?.some(({ reason }) => reason === 'NamespaceTerminating') === true;
 }
