@@ -16,7 +16,10 @@ export async function checkGrpcHealth(
   const session = connect('http://pod', { createConnection: () => connection });
   try {
     return await new Promise<string | undefined>((resolve, reject) => {
-      const fail = (cause: Error): void => reject(new PlatformError('Unavailable', cause.message, { cause }));
+      const fail = (cause: Error): void =>
+        reject(
+          cause instanceof PlatformError ? cause : new PlatformError('Unavailable', cause.message, { cause }),
+        );
       connection.on('error', fail);
       session.on('error', fail);
       const stream = session.request(

@@ -25,7 +25,7 @@ export async function httpGet(
     get.scheme === 'https' ? connectTls({ socket: connection, rejectUnauthorized: false }) : connection;
   try {
     return await new Promise((resolve, reject) => {
-      const fail = (cause: Error): void => reject(new PlatformError('Unavailable', cause.message, { cause }));
+      const fail = (cause: Error): void => reject(toUnavailable(cause));
       connection.on('error', fail);
       stream.on('error', fail);
       const call = request({
@@ -57,6 +57,10 @@ export async function httpGet(
   } finally {
     connection.destroy();
   }
+}
+
+function toUnavailable(cause: Error): PlatformError {
+  return cause instanceof PlatformError ? cause : new PlatformError('Unavailable', cause.message, { cause });
 }
 
 function headersOf(get: HttpGet): Record<string, string[] | string> {

@@ -1,11 +1,12 @@
 import type { Duplex } from 'node:stream';
-import { PlatformError } from '@hypernetes/foundation/errors';
+import { PlatformError, toPlatformError } from '@hypernetes/foundation/errors';
 import type { Container } from '../kube-types.ts';
 import { PortForwardStream } from './port-forward-stream.ts';
+import { RuntimeUnreachable } from './runtime-unreachable.ts';
 
 /** How the kubelet reaches what listens in a pod. */
 export interface PodConnections {
-  /** A byte stream to a port of the pod's loopback. Fails later, on the stream, when nothing listens. */
+  /** A byte stream to a port of the pod's loopback. Fails later, on the stream, when nothing listens. Throws RuntimeUnreachable. */
   connect(sandboxId: string, port: number): Promise<Duplex>;
 }
 
@@ -14,7 +15,13 @@ export function portForwardConnections(runtime: {
 }): PodConnections {
   return {
     async connect(sandboxId, port) {
-      return new PortForwardStream(await runtime.portForwardUrl(sandboxId, [port]));
+      let url: string;
+      try {
+        url = await runtime.portForwardUrl(sandboxId, [port]);
+      } catch (error) {
+        throw new RuntimeUnreachable(toPlatformError(error).message, error);
+      }
+      return await PortForwardStream.open(url);
     },
   };
 }

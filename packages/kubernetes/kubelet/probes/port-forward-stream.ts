@@ -1,18 +1,22 @@
 import { Duplex } from 'node:stream';
 import { WebSocket, type RawData } from 'ws';
 import { PlatformError } from '@hypernetes/foundation/errors';
+import { RuntimeUnreachable } from './runtime-unreachable.ts';
 
 /** Kubernetes' channel protocol: the first byte of each message is the channel, 2n for data and 2n+1 for errors of the n-th port. */
 const protocol = 'v4.channel.k8s.io';
 const dataChannel = 0;
 const errorChannel = 1;
+/** RFC 6455 section 7.4.1. */
+const normalClosure = 1_000;
+const handshakeMs = 10_000;
 const messageBytesMax = 4 << 20;
 const chunkBytesMax = 64 << 10;
 
 /**
  * A connection to a port of a pod over the runtime's streaming server, as one byte stream. It is made from inside the pod, so the pod
- * needs no network path to its host. Emits 'established' when the far side has taken the session; an error the pod's side reports
- * (nothing listens) destroys the stream with Unavailable.
+ * needs no network path to its host. An error the pod's side reports (nothing listens) destroys the stream with Unavailable; losing the
+ * runtime itself destroys it with RuntimeUnreachable.
  */
 export class PortForwardStream extends Duplex {
   readonly #socket: WebSocket;
@@ -20,11 +24,23 @@ export class PortForwardStream extends Duplex {
   readonly #announced = new Set<number>();
   #writeWaits: (() => void) | undefined;
 
-  constructor(url: string) {
+  /** Resolves when the runtime has taken the session, which says nothing yet of the pod; RuntimeUnreachable when it does not. */
+  static async open(url: string): Promise<PortForwardStream> {
+    const stream = new PortForwardStream(url);
+    await new Promise<void>((resolve, reject) => {
+      stream.once('established', resolve);
+      stream.once('error', reject);
+      stream.once('close', () => reject(new RuntimeUnreachable('port-forward stream: closed')));
+    });
+    return stream;
+  }
+
+  private constructor(url: string) {
     super({ allowHalfOpen: true });
     this.#socket = new WebSocket(url.replace(/^http/, 'ws'), protocol, {
       perMessageDeflate: false,
       maxPayload: messageBytesMax,
+      handshakeTimeout: handshakeMs,
     });
     this.#socket.on('open', () => {
       this.#writeWaits?.();
@@ -32,9 +48,13 @@ export class PortForwardStream extends Duplex {
     });
     this.#socket.on('message', (message, isBinary) => this.#receive(toBuffer(message), isBinary));
     this.#socket.on('error', (cause) =>
-      this.destroy(new PlatformError('Unavailable', `port-forward stream: ${cause.message}`, { cause })),
+      this.destroy(new RuntimeUnreachable(`port-forward stream: ${cause.message}`, cause)),
     );
-    this.#socket.on('close', () => {
+    this.#socket.on('close', (code) => {
+      if (code !== normalClosure && !this.destroyed) {
+        this.destroy(new RuntimeUnreachable(`port-forward stream: ended with code ${code}`));
+        return;
+      }
       this.push(null);
       if (!this.writableEnded) this.end();
     });

@@ -162,14 +162,16 @@ export class ProbeManager implements AsyncDisposable {
         continue;
       }
       if (kind === 'startup' && watched.started) return;
-      const { ok, output } = await runProbe(probe, target, this.#tools, signal);
+      const { verdict, output } = await runProbe(probe, target, this.#tools, signal);
       // The wait above may have outlived the container.
       if (!this.#isCurrent(target.containerId, watched)) return;
-      if (!ok) {
+      if (verdict === 'failure') {
         const message = `${titles[kind]} probe failed: ${output}`;
         this.#events.warning(pod, 'Unhealthy', message, target.container);
       }
-      this.#apply(kind, probe, target, watched, tally.record(ok));
+      if (verdict !== 'unknown') {
+        this.#apply(kind, probe, target, watched, tally.record(verdict === 'success'));
+      }
       if (watched.condemned !== undefined) return;
       await sleep(Math.max(0, beganAtMs + periodMs - this.#clock.now()), signal);
     }

@@ -5,6 +5,7 @@ import type { Container, Probe } from '../kube-types.ts';
 import { checkGrpcHealth } from './grpc-health.ts';
 import { httpGet } from './http-get.ts';
 import { resolvePort, type PodConnections } from './pod-connections.ts';
+import { RuntimeUnreachable } from './runtime-unreachable.ts';
 
 const outputCharactersMax = 10_240;
 /** A TCP connection that was not refused for this long is there: the pod's side reports a refusal at once. */
@@ -28,72 +29,91 @@ export interface ProbeTools {
 }
 
 export interface ProbeResult {
-  readonly ok: boolean;
+  /** unknown: the runtime could not be asked, which says nothing of the container. */
+  readonly verdict: 'success' | 'failure' | 'unknown';
   /** What was wrong, as it stands in the Unhealthy event. */
   readonly output: string;
 }
 
-/** Runs a probe once, within its timeout. Never throws: what cannot be asked has failed. */
+/** Runs a probe once, within its timeout. Never throws. */
 export async function runProbe(
   probe: Probe,
   target: ProbeTarget,
   tools: ProbeTools,
   signal: AbortSignal,
 ): Promise<ProbeResult> {
-  const timeoutS = probe.timeoutSeconds ?? 1;
   try {
     const output =
       probe.exec === undefined
-        ? await withDeadline(
-            'probe',
-            timeoutS * 1_000,
-            async (inner) => await askNetwork(probe, target, tools, inner),
-            signal,
-          )
-        : await askCommand(probe.exec.command ?? [], timeoutS, target, tools, signal);
-    return { ok: output === undefined, output: (output ?? '').slice(0, outputCharactersMax) };
+        ? await askNetwork(probe, target, tools, signal)
+        : await askCommand(probe, target, tools, signal);
+    return {
+      verdict: output === undefined ? 'success' : 'failure',
+      output: (output ?? '').slice(0, outputCharactersMax),
+    };
   } catch (error) {
-    return { ok: false, output: describeFailure(probe, target, error).slice(0, outputCharactersMax) };
+    const verdict = error instanceof RuntimeUnreachable || signal.aborted ? 'unknown' : 'failure';
+    return { verdict, output: describeFailure(probe, target, error).slice(0, outputCharactersMax) };
   }
 }
 
 async function askCommand(
-  command: readonly string[],
-  timeoutS: number,
+  probe: Probe,
   target: ProbeTarget,
   tools: ProbeTools,
   signal: AbortSignal,
 ): Promise<string | undefined> {
+  const command = probe.exec?.command ?? [];
+  const timeoutS = probe.timeoutSeconds ?? 1;
   try {
     const { exitCode, output } = await tools.execSync(target.containerId, command, timeoutS, signal);
     return exitCode === 0 ? undefined : output;
   } catch (error) {
-    if (!isPlatformError(error, 'DeadlineExceeded')) throw error;
-    return `command timed out: "${command.join(' ')}" timed out after ${timeoutS}s`;
+    if (isPlatformError(error, 'DeadlineExceeded')) {
+      return `command timed out: "${command.join(' ')}" timed out after ${timeoutS}s`;
+    }
+    throw new RuntimeUnreachable(toPlatformError(error).message, error);
   }
 }
 
+/** Reaching the runtime is not part of what the probe's timeout measures. */
 async function askNetwork(
   probe: Probe,
   target: ProbeTarget,
   tools: ProbeTools,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const connect = async (port: number | string) =>
-    await tools.connections.connect(target.sandboxId, resolvePort(target.container, port));
+  const action = probe.httpGet ?? probe.tcpSocket ?? probe.grpc;
+  if (action === undefined) throw new PlatformError('Invalid', 'missing probe handler');
+  const port = resolvePort(target.container, action.port);
+  const connection = await tools.connections.connect(target.sandboxId, port);
+  try {
+    return await withDeadline(
+      'probe',
+      (probe.timeoutSeconds ?? 1) * 1_000,
+      async (inner) => await askConnection(probe, target, connection, inner),
+      signal,
+    );
+  } finally {
+    connection.destroy();
+  }
+}
+
+async function askConnection(
+  probe: Probe,
+  target: ProbeTarget,
+  connection: Duplex,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   if (probe.httpGet !== undefined) {
-    const connection = await connect(probe.httpGet.port);
     const { status } = await httpGet(httpRequestOf(probe.httpGet, target), connection, signal);
     return status >= 200 && status < 400 ? undefined : `HTTP probe failed with statuscode: ${status}`;
   }
-  if (probe.tcpSocket !== undefined) {
-    await stayOpen(await connect(probe.tcpSocket.port), signal);
-    return undefined;
-  }
   if (probe.grpc !== undefined) {
-    return await checkGrpcHealth(await connect(probe.grpc.port), probe.grpc.service ?? '', signal);
+    return await checkGrpcHealth(connection, probe.grpc.service ?? '', signal);
   }
-  throw new PlatformError('Invalid', 'missing probe handler');
+  await stayOpen(connection, signal);
+  return undefined;
 }
 
 export function httpRequestOf(
@@ -111,21 +131,16 @@ export function httpRequestOf(
 }
 
 async function stayOpen(connection: Duplex, signal: AbortSignal): Promise<void> {
-  try {
-    await new Promise<void>((resolve, reject) => {
-      const refused = (cause?: Error): void =>
-        reject(new PlatformError('Unavailable', cause?.message ?? 'connection closed', { cause }));
-      let timer: NodeJS.Timeout | undefined;
-      connection.once('error', refused);
-      connection.once('end', () => refused());
-      connection.once('data', () => resolve());
-      connection.once('established', () => (timer = setTimeout(resolve, refusalMs)));
-      signal.addEventListener('abort', () => refused(new Error('i/o timeout')), { once: true });
-      connection.once('close', () => clearTimeout(timer));
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(resolve, refusalMs);
+    connection.once('error', reject);
+    connection.once('end', () => reject(new PlatformError('Unavailable', 'connection closed')));
+    connection.once('data', () => resolve());
+    connection.once('close', () => clearTimeout(timer));
+    signal.addEventListener('abort', () => reject(new PlatformError('DeadlineExceeded', 'i/o timeout')), {
+      once: true,
     });
-  } finally {
-    connection.destroy();
-  }
+  });
 }
 
 function describeFailure(probe: Probe, target: ProbeTarget, error: unknown): string {

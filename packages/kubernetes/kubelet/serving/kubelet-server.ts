@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { Readable, type Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { TLSSocket } from 'node:tls';
-import { httpStatusOf, PlatformError, toPlatformError } from '@hypernetes/foundation/errors';
+import { httpStatusOf, PlatformError, toPlatformError, type Reason } from '@hypernetes/foundation/errors';
 import { createLogger } from '@hypernetes/foundation/logging';
 import type { KubeletConfig } from '../kubelet-options.ts';
 import { allContainers, type Pod } from '../kube-types.ts';
@@ -104,7 +104,7 @@ export class KubeletServer implements AsyncDisposable {
         response.destroy();
         return;
       }
-      response.writeHead(httpStatusOf(reason), { 'Content-Type': 'text/plain; charset=utf-8' });
+      response.writeHead(statusOf(reason), { 'Content-Type': 'text/plain; charset=utf-8' });
       response.end(`${message}\n`);
     }
   }
@@ -184,7 +184,7 @@ export class KubeletServer implements AsyncDisposable {
       const body = `${message}\n`;
       const length = Buffer.byteLength(body);
       socket.end(
-        `HTTP/1.1 ${httpStatusOf(reason)} ${reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n${body}`,
+        `HTTP/1.1 ${statusOf(reason)} ${reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n${body}`,
       );
     }
   }
@@ -220,6 +220,11 @@ export class KubeletServer implements AsyncDisposable {
     if (command.length === 0) throw new PlatformError('Invalid', 'exec: you must specify a command');
     return await this.#cri.execUrl(container.id, { ...streams, command });
   }
+}
+
+/** Kubelets answer what a client got wrong, or asked too early, with 400. */
+function statusOf(reason: Reason): number {
+  return reason === 'Invalid' || reason === 'Precondition' ? 400 : httpStatusOf(reason);
 }
 
 function pathParts(url: URL): string[] {
