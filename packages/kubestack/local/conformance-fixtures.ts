@@ -14,7 +14,7 @@ import { LocalVolumeProvider } from './volume-provider.ts';
 export class LocalInstallation {
   readonly prefix = `k${randomBytes(2).toString('hex')}`;
   readonly folder: string;
-  #providers: ReturnType<LocalInstallation['open']> | undefined;
+  #providers: ReturnType<typeof openProviders> | undefined;
 
   private constructor(folder: string) {
     this.folder = folder;
@@ -27,7 +27,7 @@ export class LocalInstallation {
   /** The providers, opened anew from what is on disk. */
   async start() {
     await this.stop();
-    this.#providers = this.open();
+    this.#providers = openProviders(this.folder, this.prefix);
     return await Promise.resolve(this.#providers);
   }
 
@@ -43,35 +43,35 @@ export class LocalInstallation {
     await purgeLocalState({ dataDir: this.folder, instancePrefix: this.prefix });
     await rm(this.folder, { recursive: true, force: true });
   }
+}
 
-  private open() {
-    const database = new StateDatabase(this.folder);
-    const names = instanceNames(this.prefix);
-    const serviceCidr = '10.96.0.0/12';
-    const networks = new LocalNetworkProvider({
+function openProviders(folder: string, prefix: string) {
+  const database = new StateDatabase(folder);
+  const names = instanceNames(prefix);
+  const serviceCidr = '10.96.0.0/12';
+  const networks = new LocalNetworkProvider({
+    database,
+    names,
+    serviceCidr,
+    mtu: 1_500,
+    hostServicePorts: [],
+    // Names have tests of their own; here nobody asks.
+    nameServer: { listen: async () => Promise.resolve(), close: async () => Promise.resolve() },
+  });
+  return {
+    database,
+    networks,
+    balancers: new LocalLoadBalancerProvider({
       database,
       names,
-      serviceCidr,
-      mtu: 1_500,
-      hostServicePorts: [],
-      // Names have tests of their own; here nobody asks.
-      nameServer: { listen: async () => Promise.resolve(), close: async () => Promise.resolve() },
-    });
-    return {
-      database,
       networks,
-      balancers: new LocalLoadBalancerProvider({
-        database,
-        names,
-        networks,
-        serviceCidr,
-        dataDir: this.folder,
-        runDir: join(this.folder, 'run'),
-        externalAddressRanges: ['172.16.0.0/12', '203.0.113.0/24'],
-        externalAddressPool: '198.19.0.0/16',
-      }),
-      volumes: new LocalVolumeProvider({ database, dataDir: this.folder }),
-      identity: new LocalIdentityProvider({ database }),
-    };
-  }
+      serviceCidr,
+      dataDir: folder,
+      runDir: join(folder, 'run'),
+      externalAddressRanges: ['172.16.0.0/12', '203.0.113.0/24'],
+      externalAddressPool: '198.19.0.0/16',
+    }),
+    volumes: new LocalVolumeProvider({ database, dataDir: folder }),
+    identity: new LocalIdentityProvider({ database }),
+  };
 }

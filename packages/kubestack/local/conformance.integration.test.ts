@@ -1,4 +1,4 @@
-import { describe } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   loadBalancerProviderConformance,
   networkProviderConformance,
@@ -63,5 +63,44 @@ describe('local', () => {
       restart: start,
       [Symbol.asyncDispose]: async () => installation.purge(),
     };
+  });
+});
+
+describe('two installations', () => {
+  it('have default networks of one CIDR; the host reaches the first, and the second when the first is gone', async () => {
+    const spec = {
+      uid: 'default',
+      name: 'default',
+      tenantId: '',
+      subnets: [{ name: 'default', cidr: '10.232.0.0/24', gateway: '', dnsServers: [], hostRoutes: [] }],
+      providerNetworkId: '',
+    };
+    const first = await LocalInstallation.create();
+    const second = await LocalInstallation.create();
+    try {
+      const one = (await first.start()).networks;
+      const two = (await second.start()).networks;
+      expect(await one.ensureNetwork(spec)).toMatchObject({
+        state: 'Active',
+        hostReachable: true,
+        message: '',
+      });
+      expect(await two.ensureNetwork(spec)).toMatchObject({
+        state: 'Active',
+        hostReachable: false,
+        message: expect.stringContaining(`${first.prefix}u`) as string,
+      });
+      await one.reconcile();
+      expect(await one.getNetwork('default')).toMatchObject({ hostReachable: true });
+      await first.purge();
+      expect(await two.ensureNetwork(spec)).toMatchObject({
+        state: 'Active',
+        hostReachable: true,
+        message: '',
+      });
+    } finally {
+      await first.purge();
+      await second.purge();
+    }
   });
 });

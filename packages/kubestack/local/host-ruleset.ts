@@ -10,8 +10,10 @@ export interface HostRulesetInput {
     /** Namespace side: what the pods' traffic comes from. */
     readonly namespaceAddress: string;
     readonly externalAddresses: readonly string[];
-    /** Set for the default network: its pods' addresses appear on the host as they are. */
+    /** Set for the default network, where the host routes to its pods: their addresses appear on the host as they are. */
     readonly podCidrs: readonly string[];
+    /** The default network: its pods may use the host's services. */
+    readonly reachesHostServices: boolean;
   }[];
   /** TCP ports of the host that pods of the default network may reach (the API server). */
   readonly hostServicePorts: readonly number[];
@@ -27,7 +29,7 @@ function elements(values: readonly (string | number)[]): string {
  */
 export function hostRuleset(input: HostRulesetInput): string {
   const { networks, uplinkPattern } = input;
-  const reachable = networks.filter((network) => network.podCidrs.length > 0);
+  const reachable = networks.filter((network) => network.reachesHostServices);
   const sources = networks.flatMap((network) => [network.namespaceAddress, ...network.podCidrs]);
   const dns = networks.map((network) => `"${network.uplink}" . ${network.hostAddress}`);
   const external = networks.flatMap((network) =>

@@ -118,6 +118,8 @@ export class LocalNetworkProvider implements NetworkProvider {
   readonly #whole = new Set<string>();
   /** Why a network that is on record does not carry packets. */
   readonly #failures = new Map<string, string>();
+  /** The default network while the host routes its addresses elsewhere: to which device. It is cut off from the host, not from the world. */
+  readonly #unrouted = new Map<string, string>();
 
   constructor(options: LocalNetworkOptions) {
     this.#options = options;
@@ -143,10 +145,10 @@ export class LocalNetworkProvider implements NetworkProvider {
     const wanted = normalizeNetworkSpec(spec, parseIpv4Cidr(this.#options.serviceCidr, 'service CIDR'));
     await this.#locks.run(spec.uid, async () => {
       const before = this.#find(spec.uid);
-      if (before === undefined) this.#checkHostRoutes(wanted, await observeRoutes());
       const changed = this.#record(wanted, before);
       const whole = this.#whole.has(spec.uid) && (await namespaceExists(this.#names.namespaceOf(spec.uid)));
-      if (changed || !whole) await this.#apply(spec.uid, before === undefined);
+      if (changed || !whole || this.#unrouted.has(spec.uid))
+        await this.#apply(spec.uid, before === undefined);
     });
     return await this.getNetwork(spec.uid);
   }
@@ -172,6 +174,7 @@ export class LocalNetworkProvider implements NetworkProvider {
         this.#database.run('DELETE FROM subnet_cursors WHERE network_uid = ?', uid);
       });
       this.#failures.delete(uid);
+      this.#unrouted.delete(uid);
       await this.#applyHostRuleset();
       log.info({ networkUid: uid, network: record.name }, 'network deleted');
     });
@@ -377,20 +380,6 @@ export class LocalNetworkProvider implements NetworkProvider {
     }
   }
 
-  /** The default network's CIDRs are routed by the host: nobody else's route may be taken over. */
-  #checkHostRoutes(spec: NetworkSpec, routes: Awaited<ReturnType<typeof observeRoutes>>): void {
-    if (spec.uid !== defaultNetworkUid) return;
-    const uplink = this.#names.uplinkOf(spec.uid);
-    for (const subnet of spec.subnets) {
-      const taken = routes.find((route) => routeDestination(route) === subnet.cidr && route.dev !== uplink);
-      if (taken === undefined) continue;
-      throw new PlatformError(
-        'AlreadyExists',
-        `network "${spec.name}": the host routes ${subnet.cidr} to ${taken.dev ?? 'elsewhere'} already; choose another CIDR`,
-      );
-    }
-  }
-
   #refuseWhileInUse(record: NetworkRecord): void {
     const ports = this.#portsOf(record.uid);
     if (ports.length > 0) {
@@ -545,9 +534,10 @@ export class LocalNetworkProvider implements NetworkProvider {
   /** Makes the kernel match the record of one network. `fresh`: nothing of it can exist yet. */
   async #apply(uid: string, fresh: boolean): Promise<void> {
     const record = this.#get(uid);
-    const desired = this.#desired(record);
     this.#whole.delete(uid);
     try {
+      await this.#findHostRoute(record);
+      const desired = this.#desired(record);
       const exists = !fresh || (await namespaceExists(desired.namespace));
       const observed = exists ? await observeNetwork(desired.namespace, desired.uplink) : nothingObserved;
       await ipBatch(planHost(desired, observed));
@@ -568,21 +558,57 @@ export class LocalNetworkProvider implements NetworkProvider {
     this.#whole.add(uid);
   }
 
-  #desired(record: NetworkRecord): DesiredNetwork {
-    const subnets = record.subnets.map(parseSubnet);
-    const externalAddresses = this.#loadBalancersOf(record.uid).flatMap((balancer) => balancer.addresses);
-    const podCidrs = record.uid === defaultNetworkUid ? record.subnets.map((subnet) => subnet.cidr) : [];
+  /**
+   * The host can route a CIDR to one place only. Where another installation (or anybody) has the route of the default network's addresses, it is
+   * left to them, and this network is masqueraded like any other.
+   */
+  async #findHostRoute(record: NetworkRecord): Promise<void> {
+    if (record.uid !== defaultNetworkUid) return;
+    const uplink = this.#names.uplinkOf(record.uid);
+    const cidrs = record.subnets.map((subnet) => subnet.cidr);
+    const taken = (await observeRoutes()).find(
+      (route) => cidrs.includes(routeDestination(route)) && route.dev !== uplink,
+    );
+    if (taken === undefined) {
+      this.#unrouted.delete(record.uid);
+      return;
+    }
+    this.#unrouted.set(record.uid, taken.dev ?? 'another device');
+    log.warn(
+      { networkUid: record.uid, route: taken.dst, device: taken.dev },
+      'host routes the network elsewhere',
+    );
+  }
+
+  /** CIDRs of the network that the host routes to it. */
+  #hostRoutedCidrs(record: NetworkRecord): readonly string[] {
+    const routed = record.uid === defaultNetworkUid && !this.#unrouted.has(record.uid);
+    return routed ? record.subnets.map((subnet) => subnet.cidr) : [];
+  }
+
+  #uplinkView(record: NetworkRecord) {
     const host = uplinkRange.first + 2 * record.uplinkIndex;
     return {
-      uid: record.uid,
-      namespace: this.#names.namespaceOf(record.uid),
       uplink: this.#names.uplinkOf(record.uid),
       hostAddress: formatIpv4(host),
       namespaceAddress: formatIpv4(host + 1),
+      externalAddresses: this.#loadBalancersOf(record.uid).flatMap((balancer) => balancer.addresses),
+    };
+  }
+
+  #desired(record: NetworkRecord): DesiredNetwork {
+    const subnets = record.subnets.map(parseSubnet);
+    const view = this.#uplinkView(record);
+    return {
+      ...view,
+      uid: record.uid,
+      namespace: this.#names.namespaceOf(record.uid),
       mtu: record.mtu,
       gateways: subnets.map((subnet) => `${formatIpv4(subnet.gateway)}/${subnet.cidr.prefixLength}`),
-      hostRoutes: [...podCidrs, ...externalAddresses.map((address) => `${address}/32`)],
-      externalAddresses,
+      hostRoutes: [
+        ...this.#hostRoutedCidrs(record),
+        ...view.externalAddresses.map((address) => `${address}/32`),
+      ],
       ports: this.#portsOf(record.uid).map((port) => ({
         ...portElement(port),
         ownerUid: port.spec.tapOwnerUid,
@@ -595,7 +621,7 @@ export class LocalNetworkProvider implements NetworkProvider {
       subnetCidrs: record.subnets.map((subnet) => subnet.cidr),
       gateways: record.subnets.map((subnet) => subnet.gateway),
       hostAddress: desired.hostAddress,
-      hostReachable: record.uid === defaultNetworkUid,
+      hostReachable: this.#hostRoutedCidrs(record).length > 0,
       ports: desired.ports,
       loadBalancers: this.#loadBalancersOf(record.uid),
     });
@@ -603,13 +629,11 @@ export class LocalNetworkProvider implements NetworkProvider {
 
   async #applyHostRuleset(): Promise<void> {
     await this.#locks.run('host ruleset', async () => {
-      const networks = this.#records().map((record) => {
-        const desired = this.#desired(record);
-        return {
-          ...desired,
-          podCidrs: record.uid === defaultNetworkUid ? record.subnets.map((subnet) => subnet.cidr) : [],
-        };
-      });
+      const networks = this.#records().map((record) => ({
+        ...this.#uplinkView(record),
+        podCidrs: this.#hostRoutedCidrs(record),
+        reachesHostServices: record.uid === defaultNetworkUid,
+      }));
       await nft(
         hostRuleset({
           table: this.#names.hostTable,
@@ -667,10 +691,15 @@ export class LocalNetworkProvider implements NetworkProvider {
       subnets: record.subnets.map((subnet) => subnetStatus(parseSubnet(subnet), used)),
       providerId: this.#names.namespaceOf(record.uid),
       state: whole ? 'Active' : failure === undefined ? 'Pending' : 'Failed',
-      message: whole ? '' : (failure ?? 'not made yet'),
-      hostReachable: record.uid === defaultNetworkUid,
+      message: whole ? this.#remark(record) : (failure ?? 'not made yet'),
+      hostReachable: this.#hostRoutedCidrs(record).length > 0,
       mtu: record.mtu,
     };
+  }
+
+  #remark(record: NetworkRecord): string {
+    const device = this.#unrouted.get(record.uid);
+    return device === undefined ? '' : `not reachable from the host, which routes its addresses to ${device}`;
   }
 
   #toPort(record: NetworkRecord, port: PortRecord): Port {

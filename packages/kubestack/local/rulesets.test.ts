@@ -86,6 +86,7 @@ describe('rulesets', () => {
           namespaceAddress: '169.254.64.1',
           externalAddresses: ['172.30.0.10'],
           podCidrs: [],
+          reachesHostServices: false,
         },
         {
           uplink: 'hnu37a8eec1',
@@ -93,6 +94,7 @@ describe('rulesets', () => {
           namespaceAddress: '169.254.64.3',
           externalAddresses: [],
           podCidrs: ['10.244.0.0/16'],
+          reachesHostServices: true,
         },
       ],
     });
