@@ -101,10 +101,10 @@ describe("the announcement's YAML", () => {
         { timeoutMs: 30_000, intervalMs: 500 },
         async () => {
           const got = await kubectl.exec('ns1', 'client', [
+            'timeout',
+            '5',
             'wget',
             '-q',
-            '-T',
-            '5',
             '-O',
             '-',
             `http://${host}/`,
@@ -143,20 +143,20 @@ describe("the announcement's YAML", () => {
     await kubectl.waitReady('ns1-other', 'neighbour');
     const address = await podAddress(kubectl, 'ns1', 'nginx');
     const got = await kubectl.exec('ns1-other', 'neighbour', [
+      'timeout',
+      '5',
       'wget',
       '-q',
-      '-T',
-      '5',
       '-O',
       '-',
       `http://${address}/`,
     ]);
     expect(got.stdout).toContain('nginx');
     const byName = await kubectl.exec('ns1-other', 'neighbour', [
+      'timeout',
+      '5',
       'wget',
       '-q',
-      '-T',
-      '5',
       '-O',
       '-',
       'http://nginx.ns1/',

@@ -65,10 +65,10 @@ describe.each(['kubestackd', 'hyperd', 'server', 'node'] as const)('kill -9 of %
   const reachable = async (): Promise<void> => {
     await waitFor('the Service by name', { timeoutMs: 30_000, intervalMs: 500 }, async () => {
       const got = await kubectl.exec(name, 'client', [
+        'timeout',
+        '5',
         'wget',
         '-q',
-        '-T',
-        '5',
         '-O',
         '-',
         `http://server.${name}/`,

@@ -38,10 +38,10 @@ describe('two tenants with the same CIDR', () => {
 
   const get = async (namespace: string, address: string): Promise<string | undefined> => {
     const got = await kubectl.exec(namespace, 'client', [
+      'timeout',
+      '3',
       'wget',
       '-q',
-      '-T',
-      '3',
       '-O',
       '-',
       `http://${address}:8080/`,
@@ -62,7 +62,7 @@ describe('two tenants with the same CIDR', () => {
 
   it('no address of the range answers with the other tenant', async () => {
     const scan =
-      'for i in $(seq 2 12); do wget -q -T 1 -O - http://192.168.0.$i:8080/ 2>/dev/null; done; true';
+      'for i in $(seq 2 12); do timeout 1 wget -q -O - http://192.168.0.$i:8080/ 2>/dev/null; done; true';
     const found = (await kubectl.exec(red, 'client', ['sh', '-c', scan])).stdout;
     expect(found).toContain(red);
     expect(found).not.toContain(blue);
@@ -88,10 +88,10 @@ describe('two tenants with the same CIDR', () => {
     const name = `server.${blue}.svc.cluster.local`;
     expect(await get(blue, name)).toBe(blue);
     const unknown = await kubectl.exec(red, 'client', [
+      'timeout',
+      '3',
       'wget',
       '-q',
-      '-T',
-      '3',
       '-O',
       '-',
       `http://${name}:8080/`,
@@ -152,10 +152,10 @@ describe('a namespace without a Network', () => {
     for (const host of [address, clusterIp, `server.${namespace}.svc.cluster.local`]) {
       await waitFor(`http://${host}:8080 from a pod`, { timeoutMs: 20_000, intervalMs: 500 }, async () => {
         const got = await kubectl.exec(namespace, 'client', [
+          'timeout',
+          '3',
           'wget',
           '-q',
-          '-T',
-          '3',
           '-O',
           '-',
           `http://${host}:8080/`,
@@ -192,10 +192,10 @@ spec: {selector: {app: nobody}, ports: [{port: 80}]}
     await waitFor('a refusal', { timeoutMs: 20_000, intervalMs: 500 }, async () => {
       const begin = Date.now();
       const got = await kubectl.exec(namespace, 'client', [
+        'timeout',
+        '10',
         'wget',
         '-q',
-        '-T',
-        '10',
         '-O',
         '-',
         `http://${clusterIp}/`,
