@@ -100,17 +100,18 @@ static const struct {
   const char *name;
   int (*run)(int count, char **arguments);
 } commands[] = {
-    {"serve", command_serve},     {"udp-serve", command_udp_serve}, {"get", command_get},     {"tcp", command_tcp},
-    {"udp", command_udp},         {"resolve", command_resolve},     {"report", command_report}, {"flood", command_flood},
-    {"exit", command_exit},       {"sleep", command_sleep},         {"cat", command_cat},     {"echo", command_echo},
-    {"write", command_write},     {"allocate", command_allocate},
+    {"serve", command_serve}, {"udp-serve", command_udp_serve}, {"get", command_get},       {"tcp", command_tcp},
+    {"udp", command_udp},     {"resolve", command_resolve},     {"report", command_report}, {"flood", command_flood},
+    {"exit", command_exit},   {"sleep", command_sleep},         {"cat", command_cat},       {"echo", command_echo},
+    {"write", command_write}, {"allocate", command_allocate},
 };
 
 int main(int count, char **arguments) {
   for (size_t index = 0; count > 1 && index < sizeof commands / sizeof commands[0]; index++) {
     if (strcmp(arguments[1], commands[index].name) == 0) return commands[index].run(count - 2, arguments + 2);
   }
-  fprintf(stderr, "usage: probe serve PORT TEXT | udp-serve PORT TEXT | get URL | tcp HOST PORT | udp HOST PORT TEXT | resolve NAME | report |"
+  fprintf(stderr, "usage: probe serve PORT TEXT | udp-serve PORT TEXT | get URL | tcp HOST PORT | udp HOST PORT TEXT | resolve "
+                  "NAME | report |"
                   " flood BYTES | exit CODE | sleep [SECONDS] | cat [FILE] | echo TEXT... | write FILE TEXT | allocate BYTES\n");
   return 2;
 }

@@ -85,7 +85,8 @@ static bool first_address(const uint8_t *message, size_t length, char *address, 
     if (at + 10 > length) return false;
     int type = message[at] << 8 | message[at + 1];
     size_t data = (size_t)(message[at + 8] << 8 | message[at + 9]);
-    if (type == 1 && data == 4 && at + 14 <= length) return inet_ntop(AF_INET, message + at + 10, address, (socklen_t)size) != NULL;
+    if (type == 1 && data == 4 && at + 14 <= length)
+      return inet_ntop(AF_INET, message + at + 10, address, (socklen_t)size) != NULL;
     at += 10 + data;
   }
   return false;

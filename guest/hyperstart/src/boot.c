@@ -65,8 +65,8 @@ static void mount_all(void) {
   mkdir("/dev/mqueue", 0755);
   mkdir("/run", 0755);
   must_mount("tmpfs", PATH_RUN, MS_NOSUID | MS_NODEV, "mode=0700,size=75%");
-  static const char *const folders[] = {PATH_VOLUMES, PATH_FILE_SETS, PATH_MEMORY_FILE_SETS, PATH_MEMORY_DIRS, PATH_SCRATCH, PATH_ROOTFS,
-                                        PATH_POD_FILES, PATH_SHM};
+  static const char *const folders[] = {PATH_VOLUMES, PATH_FILE_SETS, PATH_MEMORY_FILE_SETS, PATH_MEMORY_DIRS,
+                                        PATH_SCRATCH, PATH_ROOTFS,    PATH_POD_FILES,        PATH_SHM};
   for (size_t index = 0; index < sizeof folders / sizeof folders[0]; index++) mkdir(folders[index], 0755);
   mkdir("/etc", 0755);
   mkdir("/tmp", 01777);

@@ -74,8 +74,7 @@ static int apply_cpu(const char *container_id, const Hyperstart__V1__Resources *
 int cgroup_apply(const char *container_id, const Hyperstart__V1__Resources *resources, struct error *error) {
   if (resources == NULL) return 0;
   if (apply_cpu(container_id, resources, error) < 0) return -1;
-  if (resources->memory_limit_bytes != 0 &&
-      write_number(container_id, "memory.max", resources->memory_limit_bytes, error) < 0) {
+  if (resources->memory_limit_bytes != 0 && write_number(container_id, "memory.max", resources->memory_limit_bytes, error) < 0) {
     return -1;
   }
   if (resources->memory_swap_limit_bytes > 0) {

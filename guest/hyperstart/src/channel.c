@@ -8,7 +8,7 @@
 #include "memory.h"
 
 #define READ_SIZE 32768u
-#define CONGESTED_BYTES (128u * 1024u)      // streams wait
+#define CONGESTED_BYTES (128u * 1024u)        // streams wait
 #define OVERLOADED_BYTES (2u * 1024u * 1024u) // no request is read any more
 #define TORN_FILL_BYTES (FRAME_PAYLOAD_MAX + FRAME_HEADER_SIZE)
 #define FILL_CHUNK 32768u

@@ -12,7 +12,8 @@
 typedef void channel_receiver(const Hyperstart__V1__HostMessage *message);
 
 void channel_open(int port_fd, channel_receiver *receiver);
-// Begins a new session: what is queued is dropped and, if a frame was cut in the middle, completed by zeros for the host's decoder.
+// Begins a new session: what is queued is dropped and, if a frame was cut in the middle, completed by zeros for the host's
+// decoder.
 void channel_session_begin(void);
 // The number of the session, 0: none. An answer belongs to the session its request came in.
 uint32_t channel_session(void);

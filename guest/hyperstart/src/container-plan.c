@@ -76,7 +76,8 @@ static int plan_source(const Hyperstart__V1__Mount *request, struct mount_source
   case HYPERSTART__V1__MOUNT__SOURCE_FILE_SET_ID:
     source->path = fileset_path(request->file_set_id);
     if (source->path != NULL) return 0;
-    return error_set(error, CODE_NOT_FOUND, "mount %s: there is no file set '%.128s'", request->destination, request->file_set_id);
+    return error_set(error, CODE_NOT_FOUND, "mount %s: there is no file set '%.128s'", request->destination,
+                     request->file_set_id);
   case HYPERSTART__V1__MOUNT__SOURCE_EMPTY_DIR_ID:
     source->path = make_empty_dir(request, error);
     return source->path == NULL ? -1 : 0;
@@ -120,7 +121,8 @@ static char *join_layers(const Hyperstart__V1__CreateContainer *request, struct 
     joined = longer;
   }
   if (*joined == '\0' || strlen(joined) > OVERLAY_OPTIONS_MAX) {
-    error_set(error, CODE_INVALID, "container %s: %zu layers cannot be overlaid", request->container_id, request->n_layer_volume_ids);
+    error_set(error, CODE_INVALID, "container %s: %zu layers cannot be overlaid", request->container_id,
+              request->n_layer_volume_ids);
     free(joined);
     return NULL;
   }

@@ -504,7 +504,8 @@ int container_signal(const Hyperstart__V1__SignalProcess *request, struct error 
   struct task *task = task_get(request->container_id, request->exec_id, error);
   if (task == NULL) return -1;
   if (request->all) {
-    if (cgroup_kill(task->container->id, request->signal) < 0) return error_errno(error, "kill container %s", task->container->id);
+    if (cgroup_kill(task->container->id, request->signal) < 0)
+      return error_errno(error, "kill container %s", task->container->id);
     return 0;
   }
   if (task->process == NULL) return 0; // it has ended: what a signal is for
@@ -530,7 +531,8 @@ static int cleanup_work(void *input, struct worker_result *result) {
   const struct container *container = input;
   if (cgroup_remove(container->id, &result->error) < 0) return -1;
   cleanup_free char *folder = memory_format(PATH_SCRATCH "/containers/%s", container->id);
-  if (file_remove_tree(AT_FDCWD, folder) < 0) return error_errno(&result->error, "remove the writable folder of %s", container->id);
+  if (file_remove_tree(AT_FDCWD, folder) < 0)
+    return error_errno(&result->error, "remove the writable folder of %s", container->id);
   return 0;
 }
 

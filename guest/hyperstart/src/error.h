@@ -23,6 +23,5 @@ struct error {
 #define CODE_COMMAND_NOT_EXECUTABLE HYPERSTART__V1__ERROR_CODE__ERROR_COMMAND_NOT_EXECUTABLE
 
 // Both return -1, so that callers write: return error_set(...). error_errno appends the text of errno.
-int error_set(struct error *error, Hyperstart__V1__ErrorCode code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+int error_set(struct error *error, Hyperstart__V1__ErrorCode code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int error_errno(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));

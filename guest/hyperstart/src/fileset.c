@@ -53,7 +53,9 @@ static int open_folder(const struct fileset *set, const char *name) {
 }
 
 static struct fileset *fileset_add(const Hyperstart__V1__PutFiles *request, struct error *error) {
-  const char *base = request->in_memory ? PATH_MEMORY_FILE_SETS : sandbox_has_scratch() ? PATH_SCRATCH "/file-sets" : PATH_FILE_SETS;
+  const char *base = request->in_memory      ? PATH_MEMORY_FILE_SETS
+                     : sandbox_has_scratch() ? PATH_SCRATCH "/file-sets"
+                                             : PATH_FILE_SETS;
   cleanup_free char *mount = memory_format("%s/%s/mount", base, request->set_id);
   if (file_make_folders(mount, 0755) < 0) {
     error_errno(error, "make file set %s", request->set_id);
@@ -110,7 +112,8 @@ static int put_file(int staging_fd, const char *set_id, const Hyperstart__V1__Fi
 static int stage(struct fileset *set, uint64_t generation, struct error *error) {
   if (set->staged == generation) return 0;
   cleanup_free char *staging = memory_format("%s/staging", set->folder);
-  if (file_remove_tree(AT_FDCWD, staging) < 0 || mkdir(staging, 0755) < 0) return error_errno(error, "stage file set %s", set->id);
+  if (file_remove_tree(AT_FDCWD, staging) < 0 || mkdir(staging, 0755) < 0)
+    return error_errno(error, "stage file set %s", set->id);
   set->staged = generation;
   return 0;
 }

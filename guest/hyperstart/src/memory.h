@@ -1,5 +1,5 @@
-// Allocation and clean-up helpers. PID 1 cannot go on without memory for its own few bytes: the kernel panics and the host sees the
-// machine end, which is the honest outcome.
+// Allocation and clean-up helpers. PID 1 cannot go on without memory for its own few bytes: the kernel panics and the host sees
+// the machine end, which is the honest outcome.
 #pragma once
 
 #include <stddef.h>

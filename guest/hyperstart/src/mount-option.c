@@ -9,13 +9,24 @@ static const struct {
   unsigned long flag;
   uint64_t attribute;
 } flag_options[] = {
-    {"ro", MS_RDONLY, MOUNT_ATTR_RDONLY},          {"nosuid", MS_NOSUID, MOUNT_ATTR_NOSUID},
-    {"nodev", MS_NODEV, MOUNT_ATTR_NODEV},         {"noexec", MS_NOEXEC, MOUNT_ATTR_NOEXEC},
-    {"noatime", MS_NOATIME, MOUNT_ATTR_NOATIME},   {"nodiratime", MS_NODIRATIME, MOUNT_ATTR_NODIRATIME},
+    {"ro", MS_RDONLY, MOUNT_ATTR_RDONLY},
+    {"nosuid", MS_NOSUID, MOUNT_ATTR_NOSUID},
+    {"nodev", MS_NODEV, MOUNT_ATTR_NODEV},
+    {"noexec", MS_NOEXEC, MOUNT_ATTR_NOEXEC},
+    {"noatime", MS_NOATIME, MOUNT_ATTR_NOATIME},
+    {"nodiratime", MS_NODIRATIME, MOUNT_ATTR_NODIRATIME},
     {"strictatime", MS_STRICTATIME, MOUNT_ATTR_STRICTATIME},
     // Defaults, or said by the kind of mount itself.
-    {"rw", 0, 0},   {"suid", 0, 0},   {"dev", 0, 0},      {"exec", 0, 0},     {"relatime", 0, 0}, {"bind", 0, 0},
-    {"rbind", 0, 0}, {"private", 0, 0}, {"rprivate", 0, 0}, {"defaults", 0, 0},
+    {"rw", 0, 0},
+    {"suid", 0, 0},
+    {"dev", 0, 0},
+    {"exec", 0, 0},
+    {"relatime", 0, 0},
+    {"bind", 0, 0},
+    {"rbind", 0, 0},
+    {"private", 0, 0},
+    {"rprivate", 0, 0},
+    {"defaults", 0, 0},
 };
 
 static int parse_one(const char *option, struct mount_option *result, struct error *error) {

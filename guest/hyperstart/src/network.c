@@ -158,8 +158,8 @@ static int apply_addresses(int index, const Hyperstart__V1__Interface *interface
 static int apply_interface(const Hyperstart__V1__Interface *wanted, const struct device *devices, size_t count,
                            struct error *error) {
   if (wanted->index >= count) {
-    return error_set(error, CODE_NOT_FOUND, "interface %s: this machine has %zu network devices, not one of index %u", wanted->name,
-                     count, wanted->index);
+    return error_set(error, CODE_NOT_FOUND, "interface %s: this machine has %zu network devices, not one of index %u",
+                     wanted->name, count, wanted->index);
   }
   if (*wanted->name == '\0' || strlen(wanted->name) >= IF_NAMESIZE || strpbrk(wanted->name, "/ ") != NULL) {
     return error_set(error, CODE_INVALID, "interface name '%.32s'", wanted->name);
@@ -211,7 +211,8 @@ static void collect_route(const struct nlmsghdr *message, void *context) {
   struct route *route = &list->entries[list->count];
   *route = (struct route){.destination = {.family = info->rtm_family, .prefix = info->rtm_dst_len}};
   size_t size = address_size(&route->destination);
-  if (destination != NULL && netlink_length(destination) == size) memcpy(route->destination.bytes, netlink_data(destination), size);
+  if (destination != NULL && netlink_length(destination) == size)
+    memcpy(route->destination.bytes, netlink_data(destination), size);
   if (gateway != NULL && netlink_length(gateway) == size) {
     route->gateway = (struct address){.family = info->rtm_family, .prefix = (unsigned)size * 8};
     memcpy(route->gateway.bytes, netlink_data(gateway), size);
@@ -225,7 +226,8 @@ static int parse_route(const Hyperstart__V1__Route *text, struct route *route, s
   if (!address_parse(text->destination, &route->destination)) {
     return error_set(error, CODE_INVALID, "route to '%.64s'", text->destination);
   }
-  if (*text->gateway != '\0' && (!address_parse(text->gateway, &route->gateway) || route->gateway.family != route->destination.family)) {
+  if (*text->gateway != '\0' &&
+      (!address_parse(text->gateway, &route->gateway) || route->gateway.family != route->destination.family)) {
     return error_set(error, CODE_INVALID, "route to %s: gateway '%.64s'", text->destination, text->gateway);
   }
   route->interface = if_nametoindex(text->interface);
@@ -235,7 +237,8 @@ static int parse_route(const Hyperstart__V1__Route *text, struct route *route, s
 
 static bool route_is_wanted(const struct route *route, const struct route *wanted, size_t count) {
   for (size_t index = 0; index < count; index++) {
-    if (address_equals(&route->destination, &wanted[index].destination) && route->interface == wanted[index].interface) return true;
+    if (address_equals(&route->destination, &wanted[index].destination) && route->interface == wanted[index].interface)
+      return true;
   }
   return false;
 }

@@ -8,6 +8,6 @@
 #define PATH_MEMORY_DIRS PATH_RUN "/memory-dirs"
 #define PATH_SCRATCH PATH_RUN "/scratch"
 #define PATH_ROOTFS PATH_RUN "/rootfs" // mount point of a container's root, in its own mount namespace only
-#define PATH_POD_FILES PATH_RUN "/pod"  // resolv.conf, hosts, hostname, machine-id
+#define PATH_POD_FILES PATH_RUN "/pod" // resolv.conf, hosts, hostname, machine-id
 #define PATH_SHM PATH_RUN "/shm"
 #define PATH_CGROUP_POD "/sys/fs/cgroup/pod"

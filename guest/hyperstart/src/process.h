@@ -11,8 +11,9 @@
 
 struct process;
 
-// Told to the owner from the main loop. Order: ready (a container's first process), then started or failed; after started: exited, then
-// finished when the outputs are handed over; after failed: exited. The owner frees the process in finished, or after failed and exited.
+// Told to the owner from the main loop. Order: ready (a container's first process), then started or failed; after started:
+// exited, then finished when the outputs are handed over; after failed: exited. The owner frees the process in finished, or after
+// failed and exited.
 struct process_events {
   void (*ready)(struct process *process);
   void (*started)(struct process *process);

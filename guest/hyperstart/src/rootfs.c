@@ -98,12 +98,9 @@ static int fill_dev(int root_fd, struct error *error) {
     unsigned major;
   } nodes[] = {{"/dev/null", 3, 1},   {"/dev/zero", 5, 1},    {"/dev/full", 7, 1},
                {"/dev/random", 8, 1}, {"/dev/urandom", 9, 1}, {"/dev/tty", 0, 5}};
-  static const char *const links[][2] = {{"/proc/self/fd", "fd"},
-                                         {"/proc/self/fd/0", "stdin"},
-                                         {"/proc/self/fd/1", "stdout"},
-                                         {"/proc/self/fd/2", "stderr"},
-                                         {"/proc/kcore", "core"},
-                                         {"pts/ptmx", "ptmx"}};
+  static const char *const links[][2] = {{"/proc/self/fd", "fd"},       {"/proc/self/fd/0", "stdin"},
+                                         {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"},
+                                         {"/proc/kcore", "core"},       {"pts/ptmx", "ptmx"}};
   for (size_t index = 0; index < sizeof nodes / sizeof nodes[0]; index++) {
     if (make_node(root_fd, nodes[index].path, S_IFCHR | DEVICE_MODE, makedev(nodes[index].major, nodes[index].minor)) < 0) {
       return error_errno(error, "make %s", nodes[index].path);
@@ -277,8 +274,9 @@ static int mount_root(const struct rootfs_plan *plan, struct error *error) {
     return 0;
   }
   // Options off that would make the upper folder depend on this very mount: layers are put together anew after a restart.
-  cleanup_free char *options = memory_format("lowerdir=%s,upperdir=%s,workdir=%s,index=off,metacopy=off,redirect_dir=off,xino=off",
-                                             plan->layers, plan->upper, plan->work);
+  cleanup_free char *options =
+      memory_format("lowerdir=%s,upperdir=%s,workdir=%s,index=off,metacopy=off,redirect_dir=off,xino=off", plan->layers,
+                    plan->upper, plan->work);
   if (mount("overlay", PATH_ROOTFS, "overlay", 0, options) < 0) return error_errno(error, "overlay the image layers");
   return 0;
 }

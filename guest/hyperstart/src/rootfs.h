@@ -13,9 +13,9 @@ struct mount_source {
 
 struct rootfs_plan {
   const Hyperstart__V1__CreateContainer *create;
-  char *layers;     // "top:...:bottom" for overlayfs, or NULL
-  char *volume;     // writable root instead of layers, or NULL
-  char *upper;      // folders on the scratch disk
+  char *layers; // "top:...:bottom" for overlayfs, or NULL
+  char *volume; // writable root instead of layers, or NULL
+  char *upper;  // folders on the scratch disk
   char *work;
   struct mount_source *sources; // one per create->mounts
   dev_t *device_numbers;        // one per create->devices

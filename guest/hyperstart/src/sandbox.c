@@ -101,7 +101,8 @@ static void set_sysctl(const char *name, const char *value) {
 static int mount_shm(uint64_t size, struct error *error) {
   char options[64];
   snprintf(options, sizeof options, "mode=1777,size=%llu", (unsigned long long)(size != 0 ? size : SHM_SIZE_DEFAULT));
-  if (mount("shm", PATH_SHM, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0) return error_errno(error, "mount the pod's shm");
+  if (mount("shm", PATH_SHM, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0)
+    return error_errno(error, "mount the pod's shm");
   return 0;
 }
 
@@ -120,7 +121,8 @@ static int configure_now(const Hyperstart__V1__ConfigureSandbox *request, struct
   if (set_names(request, error) < 0 || set_machine_id(request->machine_id, error) < 0) return -1;
   if (set_network_files(request->resolv_conf, request->hosts, error) < 0) return -1;
   if (network_apply(request->interfaces, request->n_interfaces, request->routes, request->n_routes, error) < 0) return -1;
-  for (size_t index = 0; index < request->n_sysctls; index++) set_sysctl(request->sysctls[index]->key, request->sysctls[index]->value);
+  for (size_t index = 0; index < request->n_sysctls; index++)
+    set_sysctl(request->sysctls[index]->key, request->sysctls[index]->value);
   sandbox.shares_pid_namespace = request->shared_pid_namespace;
   return mount_shm(request->shm_size_bytes, error);
 }

@@ -118,7 +118,8 @@ static struct ipvs_server *server_find(const struct service *service, const stru
 static int upsert_server(struct service *service, const struct ipvs_server *wanted) {
   struct ipvs_server *present = server_find(service, wanted);
   if (present == NULL) {
-    if (ipvs_add_server(&service->content, wanted) < 0 && (errno != EEXIST || ipvs_set_server(&service->content, wanted) < 0)) return -1;
+    if (ipvs_add_server(&service->content, wanted) < 0 && (errno != EEXIST || ipvs_set_server(&service->content, wanted) < 0))
+      return -1;
     service->servers = memory_resize(service->servers, (service->server_count + 1) * sizeof *service->servers);
     service->servers[service->server_count++] = *wanted;
     return 0;
@@ -179,7 +180,8 @@ static int apply_upsert(const Hyperstart__V1__VirtualService *request, struct er
   for (size_t index = 0; index < request->n_servers; index++) {
     if (upsert_server(service, &servers[index]) < 0) return error_errno(error, "add a server to %s", request->key->address);
   }
-  if (remove_others(service, servers, request->n_servers) < 0) return error_errno(error, "remove a server of %s", request->key->address);
+  if (remove_others(service, servers, request->n_servers) < 0)
+    return error_errno(error, "remove a server of %s", request->key->address);
   return 0;
 }
 
@@ -228,11 +230,12 @@ int services_update(const Hyperstart__V1__UpdateServices *request, struct error 
   if (!request->full) {
     if (request->generation != 0 && request->generation == generation) return 0; // the same update once more
     if (request->base_generation != generation) {
-      return error_set(error, CODE_PRECONDITION, "the service table is of generation %llu, not %llu", (unsigned long long)generation,
-                       (unsigned long long)request->base_generation);
+      return error_set(error, CODE_PRECONDITION, "the service table is of generation %llu, not %llu",
+                       (unsigned long long)generation, (unsigned long long)request->base_generation);
     }
   }
-  if (service_count + request->n_upserts > SERVICES_MAX) return error_set(error, CODE_EXHAUSTED, "more than %u services", SERVICES_MAX);
+  if (service_count + request->n_upserts > SERVICES_MAX)
+    return error_set(error, CODE_EXHAUSTED, "more than %u services", SERVICES_MAX);
   each_service(unmark, error);
   for (size_t index = 0; index < request->n_upserts; index++) {
     if (apply_upsert(request->upserts[index], error) < 0) return -1;

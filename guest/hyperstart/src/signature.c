@@ -13,7 +13,8 @@ struct signature {
   const char *name;
 };
 
-#define SIGNATURE(offset, bytes, name) {offset, sizeof(bytes) - 1, bytes, name}
+#define SIGNATURE(offset, bytes, name)                                                                                           \
+  { offset, sizeof(bytes) - 1, bytes, name }
 
 // The most specific first: a FAT boot sector also ends in 55 aa.
 static const struct signature signatures[] = {

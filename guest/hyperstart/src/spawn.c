@@ -115,9 +115,11 @@ static int load_seccomp(const Hyperstart__V1__Process *process, struct error *er
   size_t count = process->seccomp_filter.len / sizeof(struct sock_filter);
   if (process->seccomp_filter.len == 0) return 0;
   if (process->seccomp_filter.len % sizeof(struct sock_filter) != 0 || count > SOCK_FILTERS_MAX) {
-    return error_set(error, CODE_INVALID, "seccomp filter: %zu bytes are no array of struct sock_filter", process->seccomp_filter.len);
+    return error_set(error, CODE_INVALID, "seccomp filter: %zu bytes are no array of struct sock_filter",
+                     process->seccomp_filter.len);
   }
-  struct sock_fprog program = {.len = (unsigned short)count, .filter = (struct sock_filter *)(void *)process->seccomp_filter.data};
+  struct sock_fprog program = {.len = (unsigned short)count,
+                               .filter = (struct sock_filter *)(void *)process->seccomp_filter.data};
   if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) < 0) return error_errno(error, "load the seccomp filter");
   return 0;
 }

@@ -71,7 +71,8 @@ static int measure_work(void *input, struct worker_result *result) {
   return 0;
 }
 
-static void fill_writable(const struct measurement *measurement, const struct usage *usages, Hyperstart__V1__ContainerStats *stats) {
+static void fill_writable(const struct measurement *measurement, const struct usage *usages,
+                          Hyperstart__V1__ContainerStats *stats) {
   for (size_t index = 0; index < measurement->count && index < USAGES_MAX; index++) {
     if (strcmp(measurement->ids[index], stats->container_id) != 0) continue;
     stats->writable_used_bytes = usages[index].bytes;

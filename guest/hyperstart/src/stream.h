@@ -1,7 +1,8 @@
 // Numbered byte streams between a file descriptor here and the host. See "NOTHING LOST OR DOUBLED" in hyperstart.proto.
 //
-// To the host: bytes are read from the descriptor only while fewer than STREAM_WINDOW of them are unacknowledged, so a process that
-// floods its output waits in write(2) and memory stays bounded. To the guest: bytes are acknowledged when the descriptor took them.
+// To the host: bytes are read from the descriptor only while fewer than STREAM_WINDOW of them are unacknowledged, so a process
+// that floods its output waits in write(2) and memory stays bounded. To the guest: bytes are acknowledged when the descriptor
+// took them.
 #pragma once
 
 #include <stdbool.h>
@@ -38,7 +39,8 @@ void stream_receive_reset(const Hyperstart__V1__StreamReset *reset);
 
 // A new session: resume the listed streams to the host where it says, drop the others.
 void stream_resume(const Hyperstart__V1__Hello *hello);
-// Positions of the streams to the guest for HelloReply; both the array and its entries are to be freed with stream_positions_free.
+// Positions of the streams to the guest for HelloReply; both the array and its entries are to be freed with
+// stream_positions_free.
 Hyperstart__V1__StreamPosition **stream_positions(size_t *count);
 void stream_positions_free(Hyperstart__V1__StreamPosition **positions, size_t count);
 

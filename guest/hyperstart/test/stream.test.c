@@ -193,9 +193,9 @@ static void test_to_guest(void) {
   CHECK(last_ack(8) == 0);
   stream_attach(8, ends[1]);
   CHECK(last_ack(8) == 3);
-  give(8, 0, "abc", 3, false);   // repeated
-  give(8, 10, "gap", 3, false);  // too early
-  give(8, 2, "cde", 3, false);   // overlapping
+  give(8, 0, "abc", 3, false);                // repeated
+  give(8, 10, "gap", 3, false);               // too early
+  give(8, 2, "cde", 3, false);                // overlapping
   give(8, 5, content, sizeof content, false); // more than the window
   CHECK(last_ack(8) == 5);
   CHECK(read(ends[0], got, sizeof got) == 5 && memcmp(got, "abcde", 5) == 0);

@@ -21,7 +21,8 @@ static void test_weights(void) {
 }
 
 static void test_names(void) {
-  CHECK(capability_number("CAP_CHOWN") == 0 && capability_number("net_admin") == 12 && capability_number("CAP_CHECKPOINT_RESTORE") == 40);
+  CHECK(capability_number("CAP_CHOWN") == 0 && capability_number("net_admin") == 12 &&
+        capability_number("CAP_CHECKPOINT_RESTORE") == 40);
   CHECK(capability_number("CAP_NOTHING") < 0 && capability_number("") < 0);
   CHECK(rlimit_number("RLIMIT_NOFILE") == RLIMIT_NOFILE && rlimit_number("NOFILE") < 0);
   CHECK(identifier_is_valid("a.b-C_9") && !identifier_is_valid("") && !identifier_is_valid("..") && !identifier_is_valid("a/b"));
@@ -39,7 +40,8 @@ static void test_addresses(void) {
   CHECK(address_parse("fd00::1", &address) && address.family == AF_INET6 && address.prefix == 128 && address.bytes[15] == 1);
   CHECK(address_parse("0.0.0.0/0", &address) && address.prefix == 0);
   CHECK(!address_parse("10.0.0.5/33", &address) && !address_parse("10.0.0", &address) && !address_parse("", &address));
-  CHECK(!address_parse("10.0.0.5/", &address) && !address_parse("10.0.0.5/-1", &address) && !address_parse("fd00::1/129", &address));
+  CHECK(!address_parse("10.0.0.5/", &address) && !address_parse("10.0.0.5/-1", &address) &&
+        !address_parse("fd00::1/129", &address));
   uint8_t mac[6];
   CHECK(mac_parse("52:54:00:12:34:5f", mac) && mac[5] == 0x5f);
   CHECK(!mac_parse("52:54:00:12:34", mac) && !mac_parse("52:54:00:12:34:5f:", mac) && !mac_parse("zz:54:00:12:34:5f", mac));
