@@ -318,6 +318,8 @@ export function writeContext({ context, info }: ResourceCall): WriteContext {
 function checkPlace(info: ResourceRequest, storage: ResourceStorage): void {
   const { kind } = storage.registration;
   if (!kind.namespaced && info.namespace !== '') throw unknownPath();
+  const onCollection = info.verb === 'update' || info.verb === 'patch';
+  if (onCollection && info.name === '') throw methodNotAllowed(info.verb, kind);
   const everywhere = info.verb === 'list' || info.verb === 'watch' || info.verb === 'deletecollection';
   if (kind.namespaced && info.namespace === '' && (info.name !== '' || !everywhere)) {
     throw methodNotAllowed(info.verb, kind);
