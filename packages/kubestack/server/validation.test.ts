@@ -18,12 +18,12 @@ describe('identifiers', () => {
   it.each(['', '-a', 'a-', '../etc', 'a/b', 'a b', 'a\n', 'a;b', '$(x)', 'é', 'a'.repeat(129)])(
     'refuses %j',
     (value) => {
-      expect(() => requireIdentifier('uid', value)).toThrow(invalid as Error);
+      expect(() => requireIdentifier('uid', value)).toThrow(invalid);
     },
   );
   it('may be left out where that has a meaning', () => {
     expect(optionalIdentifier('tenant_id', '')).toBe('');
-    expect(() => optionalIdentifier('tenant_id', '..')).toThrow(invalid as Error);
+    expect(() => optionalIdentifier('tenant_id', '..')).toThrow(invalid);
   });
 });
 
@@ -38,7 +38,7 @@ describe('values', () => {
     ['a negative size', () => checkSize('size', -1n)],
     ['a size beyond exact numbers', () => checkSize('size', 2n ** 53n)],
   ])('refuses %s', (_what, check) => {
-    expect(check).toThrow(invalid as Error);
+    expect(check).toThrow(invalid);
   });
   it('takes what is in range', () => {
     expect(checkSize('size', 1n << 40n)).toBe(2 ** 40);
