@@ -338,7 +338,7 @@ describe('a pod', () => {
   });
 
   it('past its active deadline is failed', async () => {
-    await createPod({ activeDeadlineSeconds: 1 });
+    await createPod({ activeDeadlineSeconds: 3 });
     await untilPod('ready', isReady);
     const pod = await untilPod('failed', ({ status }) => status?.phase === 'Failed');
     expect(pod.status?.reason).toBe('DeadlineExceeded');

@@ -153,6 +153,8 @@ export class PodSync {
         this.#forget(uid);
         return {};
       }
+      // Starting can take a while: that it has begun is said first.
+      if (!isAdmitted(pod)) await this.#writeStatus(pod, runtime, plan, memory);
       let progressed = false;
       try {
         progressed = await this.#apply(pod, runtime, plan, memory, signal);

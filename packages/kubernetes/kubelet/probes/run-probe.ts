@@ -42,11 +42,13 @@ export async function runProbe(
   tools: ProbeTools,
   signal: AbortSignal,
 ): Promise<ProbeResult> {
+  // The given signal lives as long as the container: what listens to a probe's own goes with the probe.
+  const own = AbortSignal.any([signal]);
   try {
     const output =
       probe.exec === undefined
-        ? await askNetwork(probe, target, tools, signal)
-        : await askCommand(probe, target, tools, signal);
+        ? await askNetwork(probe, target, tools, own)
+        : await askCommand(probe, target, tools, own);
     return {
       verdict: output === undefined ? 'success' : 'failure',
       output: (output ?? '').slice(0, outputCharactersMax),
