@@ -183,7 +183,17 @@ describe('a pod in a virtual machine', () => {
   test('stops a container with its signal, or by force', async () => {
     const gentle = await runContainer(
       sandboxId,
-      fixture.containerConfig('gentle', ['sh', '-c', 'trap "exit 5" TERM; while :; do sleep 0.1; done']),
+      fixture.containerConfig('gentle', [
+        'sh',
+        '-c',
+        'trap "exit 5" TERM; echo ready; while :; do sleep 0.1; done',
+      ]),
+    );
+    // The first process of a container does not even die of a signal it has no handler for yet.
+    await waitFor(
+      'the handler',
+      { timeoutMs: 10_000, intervalMs: 20 },
+      async () => (await logLines(gentle)).length === 1,
     );
     await service.stopContainer(gentle, 10_000);
     expect(service.getContainer(gentle).exitCode).toBe(5);

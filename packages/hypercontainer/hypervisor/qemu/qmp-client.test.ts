@@ -21,7 +21,8 @@ beforeEach(async () => {
     socket.on('error', () => undefined);
     socket.write('{"QMP": {"version": {}, "capabilities": []}}\r\n');
     socket.on('data', (data) => {
-      for (const line of String(data).trim().split('\n')) onCommand(socket, JSON.parse(line));
+      for (const line of String(data).trim().split('\n'))
+        onCommand(socket, JSON.parse(line) as { execute: string; id: number });
     });
   });
 });

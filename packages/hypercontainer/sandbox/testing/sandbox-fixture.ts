@@ -53,6 +53,8 @@ export class TestInfrastructure implements PodInfrastructure {
     if (present !== undefined) return present;
     const number = ++this.#last;
     const tap = `tap${number}`;
+    // One that a killed process of a test has left.
+    await ip(['link', 'del', tap], this.namespace).catch(() => undefined);
     await ipBatch(
       [
         `tuntap add dev ${tap} mode tap user ${request.tapOwnerUid ?? 0}`,
@@ -144,12 +146,7 @@ export class SandboxFixture {
   readonly images: ImageStore;
   readonly podUid = 'b7a5b2c0-0000-4000-8000-000000000001';
 
-  private constructor(
-    folder: string,
-    infrastructure: TestInfrastructure,
-    images: ImageStore,
-    prefix: string,
-  ) {
+  constructor(folder: string, infrastructure: TestInfrastructure, images: ImageStore, prefix: string) {
     this.folder = folder;
     this.prefix = prefix;
     this.infrastructure = infrastructure;
