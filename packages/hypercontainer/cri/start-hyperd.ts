@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
+import { DisposalStack } from '@hypernetes/foundation/lifecycle';
 import { createLogger } from '@hypernetes/foundation/logging';
 import { createImageStore } from '../image-store/index.ts';
 import { connectInfrastructure, createSandboxService } from '../sandbox/index.ts';
@@ -49,18 +50,6 @@ function mirrorLists(mirrors: HyperdOptions['registryMirrors']): Record<string, 
   );
 }
 
-/** Last one first; one that fails does not keep the others. (AsyncDisposableStack, which Node 20 lacks.) */
-async function disposeAll(owned: (AsyncDisposable | Disposable)[]): Promise<void> {
-  for (let resource = owned.pop(); resource !== undefined; resource = owned.pop()) {
-    try {
-      if (Symbol.asyncDispose in resource) await resource[Symbol.asyncDispose]();
-      else resource[Symbol.dispose]();
-    } catch (error) {
-      log.error({ err: error }, 'ending a part of hyperd failed');
-    }
-  }
-}
-
 /**
  * The container runtime: image store, sandbox service, streaming and CRI, put together. When it resolves the virtual machines of an earlier
  * run are found again and CRI answers. Disposal ends the servers; virtual machines run on.
@@ -68,22 +57,18 @@ async function disposeAll(owned: (AsyncDisposable | Disposable)[]): Promise<void
 export async function startHyperd(options: HyperdOptions): Promise<AsyncDisposable> {
   const socketPath = options.socketPath ?? join(options.runDir, 'hyperd.sock');
   await mkdir(dirname(socketPath), { recursive: true });
-  const owned: (AsyncDisposable | Disposable)[] = [];
-  const own = <T extends AsyncDisposable | Disposable>(resource: T): T => {
-    owned.push(resource);
-    return resource;
-  };
+  const stack = new DisposalStack();
   try {
-    const images = own(
+    const images = stack.use(
       await createImageStore({
         dataDir: join(options.dataDir, 'images'),
         registryMirrors: mirrorLists(options.registryMirrors),
         insecureRegistries: options.insecureRegistries ?? [],
       }),
     );
-    const infrastructure = own(connectInfrastructure(options.kubestackSocket));
+    const infrastructure = stack.use(connectInfrastructure(options.kubestackSocket));
     const { dataDir, runDir, cacheDir, instancePrefix, nodeName, accelerator } = options;
-    const sandboxes = own(
+    const sandboxes = stack.use(
       createSandboxService({
         dataDir,
         runDir,
@@ -96,13 +81,13 @@ export async function startHyperd(options: HyperdOptions): Promise<AsyncDisposab
       }),
     );
     await sandboxes.recover();
-    const streaming = own(
+    const streaming = stack.use(
       await startStreamingServer({
         sandboxes,
         address: options.streamingAddress ?? { host: '127.0.0.1', port: 0 },
       }),
     );
-    own(
+    stack.use(
       await startCriServer({
         socketPath,
         sandboxes,
@@ -114,9 +99,9 @@ export async function startHyperd(options: HyperdOptions): Promise<AsyncDisposab
       }),
     );
     log.info({ socketPath }, 'hyperd is ready');
-    return { [Symbol.asyncDispose]: async () => await disposeAll(owned) };
+    return stack;
   } catch (error) {
-    await disposeAll(owned);
+    await stack[Symbol.asyncDispose]();
     throw error;
   }
 }
