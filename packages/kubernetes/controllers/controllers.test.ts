@@ -2,11 +2,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waitFor } from '@hypernetes/foundation/lifecycle';
 import {
   resources,
+  updateStatusWithRetry,
   type ConfigMap,
   type Deployment,
   type EndpointSlice,
   type Endpoints,
   type Event,
+  type Job,
   type KubeObject,
   type Namespace,
   type Network,
@@ -398,6 +400,40 @@ describe('workloads', () => {
     await until('collected', async () =>
       (await own()).every(({ metadata }) => metadata.deletionTimestamp !== undefined),
     );
+  });
+});
+
+describe('job', () => {
+  test('runs its pods to completion', async () => {
+    await cluster.namespace('job');
+    await cluster.until(resources.serviceAccounts, { namespace: 'job', name: 'default' }, () => true);
+    await cluster.client.create<Job>(resources.jobs, {
+      metadata: { name: 'j', namespace: 'job' },
+      spec: {
+        completions: 2,
+        parallelism: 1,
+        template: { spec: { containers: [container], restartPolicy: 'Never' } },
+      },
+    });
+    const finish = async (): Promise<void> => {
+      for (const pod of await cluster.pods('job')) {
+        if (pod.status?.phase === 'Succeeded') continue;
+        await updateStatusWithRetry<Pod>(cluster.client, resources.pods, pod.metadata, (current) => ({
+          ...current,
+          status: { ...current.status, phase: 'Succeeded' },
+        }));
+      }
+    };
+    const key = { namespace: 'job', name: 'j' };
+    await until('completion', async () => {
+      await finish();
+      const { status } = await cluster.client.get<Job>(resources.jobs, key);
+      return status?.conditions?.some(({ type }) => type === 'Complete') === true;
+    });
+    const done = await cluster.client.get<Job>(resources.jobs, key);
+    expect(done.status).toMatchObject({ succeeded: 2 });
+    expect(done.status?.completionTime).toBeDefined();
+    expect(await cluster.pods('job')).toHaveLength(2);
   });
 });
 

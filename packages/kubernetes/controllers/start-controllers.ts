@@ -9,6 +9,7 @@ import { startEndpointsController } from './endpoints/endpoints-controller.ts';
 import { startEndpointSliceController } from './endpointslice/endpointslice-controller.ts';
 import { startGarbageCollector } from './garbage-collector/garbage-collector.ts';
 import { startLoadBalancerController } from './load-balancer/load-balancer-controller.ts';
+import { startJobController } from './job/job-controller.ts';
 import type { Controller, ControllerContext } from './machinery/controller.ts';
 import { InformerSet } from './machinery/informer-set.ts';
 import { connectKubestack } from './machinery/kubestack.ts';
@@ -102,6 +103,7 @@ class ControllerGroup implements Controllers {
       startLoadBalancerController(context),
       startReplicaSetController(context),
       startDeploymentController(context),
+      startJobController(context),
       startNodeLifecycleController(context),
       startPodGcController(context),
     );

@@ -1,1 +1,2 @@
 export { startScheduler, type SchedulerOptions } from './scheduler.ts';
+export { tolerates } from './taints.ts';

@@ -1,3 +1,4 @@
+import { isPlatformError } from '@hypernetes/foundation/errors';
 import {
   WorkQueue,
   type Clock,

@@ -1,14 +1,6 @@
-import type { Taint, Toleration } from 'kubernetes-types/core/v1';
+import type { Taint } from 'kubernetes-types/core/v1';
 import type { Pod } from '../../client/index.ts';
-
-function tolerates(toleration: Toleration, taint: Taint): boolean {
-  if (toleration.effect !== undefined && toleration.effect !== '' && toleration.effect !== taint.effect)
-    return false;
-  const anyKey = toleration.key === undefined || toleration.key === '';
-  if (!anyKey && toleration.key !== taint.key) return false;
-  if (toleration.operator === 'Exists') return true;
-  return !anyKey && (toleration.value ?? '') === (taint.value ?? '');
-}
+import { tolerates } from '../../scheduler/index.ts';
 
 /** When the pod has to leave its node, in milliseconds since the epoch; undefined: not because of these taints. */
 export function evictionTime(
