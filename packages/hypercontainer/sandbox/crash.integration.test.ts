@@ -54,7 +54,13 @@ async function monitors(): Promise<number> {
 
 test('a killed daemon loses and doubles no line of a log, and stops nothing', async () => {
   const daemon = startDaemon('i=0; while :; do i=$((i+1)); echo $i; done');
-  const log = join(fixture.folder, 'logs', `crash-${daemon.pid}`, `crash-${daemon.pid}`, '0.log');
+  const log = join(
+    fixture.folder,
+    'logs',
+    `crash-${String(daemon.pid)}`,
+    `crash-${String(daemon.pid)}`,
+    '0.log',
+  );
   const lines = async () => (await readFile(log, 'utf8').catch(() => '')).split('\n').slice(0, -1);
   await waitFor('output', { timeoutMs: 30_000, intervalMs: 10 }, async () => (await lines()).length > 500);
   await kill(daemon);
