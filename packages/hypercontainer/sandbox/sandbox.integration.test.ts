@@ -205,6 +205,30 @@ describe('a pod in a virtual machine', () => {
     expect(service.getContainer(stubborn).exitCode).toBe(137);
   });
 
+  test('lets clients attach, and gives them a terminal', async () => {
+    const shell = await runContainer(
+      sandboxId,
+      fixture.containerConfig('shell', ['sh'], { stdin: true, tty: true, logPath: 'shell/0.log' }),
+    );
+    const session = await service.attach(shell, { stdin: true });
+    let screen = '';
+    session.stdout.on('data', (chunk: Buffer) => (screen += chunk.toString()));
+    await session.resize(33, 77);
+    session.stdin?.write('stty size; echo attached\n');
+    await waitFor(
+      'the answer',
+      { timeoutMs: 10_000, intervalMs: 20 },
+      () => /33 77\s+attached/.test(screen),
+      () => screen,
+    );
+    expect(session.stderr).toBeNull();
+    session.stdin?.write('exit 4\n');
+    expect(await session.exit).toBe(4);
+    const terminal = await service.exec(containerId, { command: ['tty'], tty: true, stdin: true });
+    expect(await textOf(terminal.stdout)).toMatch(/^\/dev\/pts\/\d+\r\n$/);
+    expect(await terminal.exit).toBe(0);
+  });
+
   test('reports statistics', async () => {
     const stats = await service.sandboxStats(sandboxId);
     expect(stats.memoryTotalBytes).toBeGreaterThan(100n << 20n);
