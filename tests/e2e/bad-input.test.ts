@@ -129,7 +129,7 @@ describe('bad input', () => {
     await kubectl.waitReady(namespace, 'holder');
     await apply(withVolume('second', used));
     await waitFor('the event naming the holder', { timeoutMs: 60_000, intervalMs: 500 }, async () =>
-      /in use.*holder|holder.*in use/i.test(await events('second')),
+      /is attached to pod \S*\/holder/.test(await events('second')),
     );
     // When the holder goes, the second gets it.
     await kubectl.run(['delete', 'pod', '-n', namespace, 'holder', '--timeout=60s']);
