@@ -1,3 +1,4 @@
+/* eslint-disable @typescript-eslint/no-unsafe-argument -- tests read into answers of all kinds */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +11,6 @@ import {
   type AuthenticateTokenRequest,
   type AuthenticateTokenResponse,
 } from '@hypernetes/proto/kubestack';
-import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { TestServer } from './api-server.fixture.ts';
 
 const log = createLogger('test');
@@ -52,7 +52,7 @@ beforeAll(async () => {
     grpc.addService(IdentityService, {
       ...unimplemented,
       authenticateToken: handleUnary(log, 'authenticateToken', authenticate),
-    } as UntypedServiceImplementation),
+    }),
   );
   server = await TestServer.start(identity.socketPath);
   for (const [name, tenantID, cidr] of [

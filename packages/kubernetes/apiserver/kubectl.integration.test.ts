@@ -126,7 +126,7 @@ describe.each(clients)('kubectl $version', ({ version, path }) => {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     };
-    child.stdout?.on('data', (chunk: Buffer) => {
+    child.stdout.on('data', (chunk: Buffer) => {
       text += chunk.toString('utf8');
     });
     await until(2);
@@ -191,10 +191,10 @@ describe.each(clients)('kubectl $version', ({ version, path }) => {
 
   test('mistakes are told', async () => {
     const n = ['-n', namespace];
-    const typo = '{apiVersion: v1, kind: ConfigMap, metadata: {name: typo}, dta: {}}';
+    const typo = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: typo}\ndta: {}\n';
     expect(await refused(['create', '-f', '-', ...n], typo)).toMatch(/unknown field "dta"/);
     expect(
-      await refused(['create', '-f', '-', ...n], '{apiVersion: v1, kind: Podd, metadata: {name: x}}'),
+      await refused(['create', '-f', '-', ...n], 'apiVersion: v1\nkind: Podd\nmetadata: {name: x}\n'),
     ).toMatch(/no matches for kind "Podd"/);
     const hostNetwork = JSON.stringify({
       ...JSON.parse(pod('x')),

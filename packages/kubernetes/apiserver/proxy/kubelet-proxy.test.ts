@@ -3,7 +3,7 @@ import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { TLSSocket } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestServer } from '../api-server.fixture.ts';
 
@@ -12,7 +12,8 @@ let kubelet: Server;
 const seen: { url: string; client: string; headers: IncomingMessage['headers'] }[] = [];
 
 function note(request: IncomingMessage): void {
-  const client = (request.socket as TLSSocket).getPeerCertificate().subject.CN;
+  if (!(request.socket instanceof TLSSocket)) throw new Error('not over TLS');
+  const client = request.socket.getPeerCertificate().subject.CN;
   seen.push({ url: request.url ?? '', client: String(client), headers: request.headers });
 }
 
@@ -156,7 +157,7 @@ describe('upgrades', () => {
     const { url, client, headers: received } = seen.at(-1)!;
     expect(client).toBe('kube-apiserver-kubelet-client');
     expect(received['x-stream-protocol-version']).toBe('v4.channel.k8s.io');
-    expect(received['authorization']).toBeUndefined();
+    expect(received.authorization).toBeUndefined();
     if (path.includes('command=sh'))
       expect(url).toBe('/exec/k/p/main?input=1&output=1&tty=1&command=sh&command=-c');
     if (path.includes('portforward')) expect(url).toBe('/portForward/k/p?port=80');

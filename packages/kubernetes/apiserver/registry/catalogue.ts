@@ -1,5 +1,5 @@
 import { PlatformError } from '@hypernetes/foundation/errors';
-import { apiVersionOf, findKind, kinds } from '../../api/index.ts';
+import { apiVersionOf, findKind, kinds, type Kind } from '../../api/index.ts';
 import { columnsOf } from '../columns/index.ts';
 import { makeRegistration, type Registration } from './registration.ts';
 import { ResourceStorage, type StorageDependencies } from './resource-storage.ts';
@@ -40,9 +40,28 @@ export class Catalogue {
   }
 }
 
+/**
+ * Served without being announced: clients that meet a kind they do not know read the list of definitions to find out whether somebody
+ * defined it. It can only be read so far, so it is empty.
+ */
+const customResourceDefinition: Kind = {
+  group: 'apiextensions.k8s.io',
+  version: 'v1',
+  kind: 'CustomResourceDefinition',
+  plural: 'customresourcedefinitions',
+  singular: 'customresourcedefinition',
+  shortNames: [],
+  categories: [],
+  namespaced: false,
+  verbs: ['get', 'list', 'watch'],
+  subresources: [],
+  listKind: 'CustomResourceDefinitionList',
+  definition: 'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition',
+};
+
 /** A registration for every kind of the api package; those without a strategy follow the conventions alone. */
 export function makeRegistrations(strategies: Readonly<Record<string, Strategy>>): Registration[] {
-  return kinds.map((kind) => {
+  return [...kinds, customResourceDefinition].map((kind) => {
     const strategy = strategies[`${kind.group}/${kind.plural}`] ?? {};
     return makeRegistration(kind, strategy, columnsOf(kind));
   });

@@ -1,3 +1,4 @@
+/* eslint-disable @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-call -- tests read into answers of all kinds */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestServer } from '../api-server.fixture.ts';
 
@@ -115,9 +116,9 @@ describe('create and get', () => {
     expect(strict.body.message).toMatch(/unknown field "dat"/);
     const warned = await server.request('POST', `${maps}?fieldValidation=Warn&dryRun=All`, { body });
     expect(warned.code).toBe(201);
-    expect(warned.headers['warning']).toMatch(/299 - "unknown field \\"dat\\""/);
+    expect(warned.headers.warning).toMatch(/299 - "unknown field \\"dat\\""/);
     const ignored = await server.request('POST', `${maps}?fieldValidation=Ignore&dryRun=All`, { body });
-    expect(ignored.headers['warning']).toBeUndefined();
+    expect(ignored.headers.warning).toBeUndefined();
   });
 
   test('unknown paths, names and verbs', async () => {
