@@ -89,6 +89,8 @@ async function askNetwork(
   if (action === undefined) throw new PlatformError('Invalid', 'missing probe handler');
   const port = resolvePort(target.container, action.port);
   const connection = await tools.connections.connect(target.sandboxId, port);
+  // A refusal can come right behind the session, before anybody listens to the stream.
+  if (connection.errored !== null) throw connection.errored;
   try {
     return await withDeadline(
       'probe',
