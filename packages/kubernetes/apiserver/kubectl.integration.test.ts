@@ -1,15 +1,16 @@
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { chmod, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { run, runText, spawnChild } from '@hypernetes/foundation/process';
 import { TestServer } from './api-server.fixture.ts';
 import { writeKubeconfig } from './index.ts';
 
-// Real clients of several ages: those installed side by side by their version, and the one on the path.
-const folder = '/usr/lib/google-cloud-sdk/bin';
+// Real clients of several ages: the one on the path, or those installed side by side with it by their version (kubectl.1.27).
+const onPath = (process.env['PATH'] ?? '').split(':').map((folder) => join(folder, 'kubectl')).find(existsSync);
+const folder = onPath === undefined ? '/' : dirname(realpathSync(onPath));
 const versions = ['1.27', '1.28', '1.29', '1.30', '1.31', '1.32', '1.33']
-  .map((version) => ({ version, path: `${folder}/kubectl.${version}` }))
+  .map((version) => ({ version, path: join(folder, `kubectl.${version}`) }))
   .filter(({ path }) => existsSync(path));
 const clients = versions.length > 0 ? versions : [{ version: 'on the path', path: 'kubectl' }];
 

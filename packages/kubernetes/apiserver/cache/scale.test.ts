@@ -37,7 +37,7 @@ describe('many watches over one HTTP/2 connection', () => {
     const texts = streams.map(() => '');
     for (const [index, stream] of streams.entries()) {
       stream.setEncoding('utf8').on('data', (text: string) => {
-        texts[index] += text;
+        texts[index] = (texts[index] ?? '') + text;
       });
     }
     expect(await Promise.all(streams.map(status))).toEqual(streams.map(() => 200));
