@@ -7,7 +7,10 @@ import { TestServer } from './api-server.fixture.ts';
 import { writeKubeconfig } from './index.ts';
 
 // Real clients of several ages: the one on the path, or those installed side by side with it by their version (kubectl.1.27).
-const onPath = (process.env['PATH'] ?? '').split(':').map((folder) => join(folder, 'kubectl')).find(existsSync);
+const onPath = (process.env['PATH'] ?? '')
+  .split(':')
+  .map((folder) => join(folder, 'kubectl'))
+  .find(existsSync);
 const folder = onPath === undefined ? '/' : dirname(realpathSync(onPath));
 const versions = ['1.27', '1.28', '1.29', '1.30', '1.31', '1.32', '1.33']
   .map((version) => ({ version, path: join(folder, `kubectl.${version}`) }))
