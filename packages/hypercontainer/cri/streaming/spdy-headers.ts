@@ -8,6 +8,8 @@ export type SpdyHeaders = Readonly<Record<string, string>>;
 const blockBytesMax = 64 << 10;
 const headersMax = 256;
 const storedBlockBytesMax = 0xffff;
+// An empty stored block: some readers (Go's) hand out what they have only then.
+const syncFlush = Buffer.from([0x00, 0x00, 0x00, 0xff, 0xff]);
 
 function malformed(why: string): PlatformError {
   return new PlatformError('Invalid', `SPDY headers: ${why}`);
@@ -66,7 +68,7 @@ export class SpdyHeaderWriter {
     const stored = Buffer.alloc(5);
     stored.writeUInt16LE(block.length, 1);
     stored.writeUInt16LE(~block.length & 0xffff, 3);
-    const parts = this.#started ? [stored, block] : [spdyZlibPrefix, stored, block];
+    const parts = [this.#started ? Buffer.alloc(0) : spdyZlibPrefix, stored, block, syncFlush];
     this.#started = true;
     return Buffer.concat(parts);
   }
