@@ -115,6 +115,12 @@ test('headers are read as written, block after block', async () => {
   }
 });
 
+test('every block ends with a sync flush: Go reads nothing of it otherwise', () => {
+  const writer = new SpdyHeaderWriter();
+  for (let count = 0; count < 2; count++)
+    expect(writer.write({}).subarray(-4).toString('hex')).toBe('0000ffff');
+});
+
 test('compressed headers of other programs are read', async () => {
   const deflate = createDeflate({ dictionary: spdyDictionary, flush: constants.Z_SYNC_FLUSH });
   const compress = async (block: Buffer): Promise<Buffer> => {
