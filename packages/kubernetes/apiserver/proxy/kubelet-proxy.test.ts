@@ -3,13 +3,16 @@ import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { TLSSocket } from 'node:tls';
+import { connect, TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestServer } from '../api-server.fixture.ts';
 
 let server: TestServer;
 let kubelet: Server;
 const seen: { url: string; client: string; headers: IncomingMessage['headers'] }[] = [];
+
+/** What came over the connection of a refused upgrade. */
+const afterRefusal: string[] = [];
 
 function note(request: IncomingMessage): void {
   if (!(request.socket instanceof TLSSocket)) throw new Error('not over TLS');
@@ -40,6 +43,14 @@ function startKubelet(): Server {
   );
   fake.on('upgrade', (request: IncomingMessage, socket: Duplex) => {
     note(request);
+    if (request.url?.includes('refused') === true) {
+      // As a kubelet does that speaks HTTP on after it has refused an upgrade.
+      afterRefusal.length = 0;
+      socket.on('data', (chunk: Buffer) => afterRefusal.push(chunk.toString('latin1')));
+      socket.on('end', () => socket.end());
+      socket.write('HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nno');
+      return;
+    }
     socket.write(
       `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${request.headers.upgrade ?? ''}\r\n\r\n`,
     );
@@ -180,6 +191,31 @@ describe('upgrades', () => {
     const refused = await new Promise<IncomingMessage>((resolve) => nobody.on('response', resolve));
     expect(refused.statusCode).toBe(403);
     refused.destroy();
+  });
+
+  test('of a refused one nothing reaches the kubelet but the request that was authorized', async () => {
+    const { admin, caPem } = server.pki;
+    const client = connect({
+      host: '127.0.0.1',
+      port: server.port,
+      key: admin.keyPem,
+      cert: admin.certificatePem,
+      ca: caPem,
+      ALPNProtocols: ['http/1.1'],
+    });
+    const smuggled = 'GET /pods HTTP/1.1\r\nHost: kubelet\r\n\r\n';
+    const path = `${pod}/exec?container=main&command=refused&stdout=true`;
+    let answer = '';
+    client.on('data', (chunk: Buffer) => (answer += chunk.toString('latin1')));
+    client.write(
+      `POST ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 40\r\n\r\n${smuggled}`,
+    );
+    await new Promise((resolve) => client.once('data', resolve));
+    client.write(smuggled);
+    await new Promise((resolve) => client.once('close', resolve));
+    expect(answer).toMatch(/^HTTP\/1\.1 403 Forbidden\r\n[^]*no$/);
+    expect(afterRefusal.join('')).toBe('');
+    expect(seen.at(-1)?.headers['content-length']).toBeUndefined();
   });
 
   test('a kubelet that is not there is 503', async () => {

@@ -24,12 +24,24 @@ export interface KubeletCredentials {
 }
 
 const connectTimeoutMs = 10_000;
-// Headers that belong to the hop between the client and this server.
-const notForwarded = new Set(['authorization', 'host', 'proxy-authorization', 'cookie']);
+/** A kubelet that has not answered the request for so long never will. */
+const answerTimeoutMs = 30_000;
+const answerHeadBytesMax = 65_536;
+const endOfHead = Buffer.from('\r\n\r\n', 'latin1');
+// Headers that belong to the hop between the client and this server; an upgrade has no body that lengths could speak of.
+const notForwarded = new Set([
+  'authorization',
+  'host',
+  'proxy-authorization',
+  'cookie',
+  'content-length',
+  'transfer-encoding',
+  'expect',
+]);
 
 /**
- * exec, attach and port-forward: after authorization the bytes go through unread, so SPDY/3.1 and WebSocket work alike. The kubelet
- * answers the upgrade itself.
+ * exec, attach and port-forward: after authorization, and once the kubelet has switched protocols, the bytes go through unread, so SPDY/3.1
+ * and WebSocket work alike. The kubelet answers the upgrade itself.
  */
 export class UpgradeProxy {
   readonly #locator: KubeletLocator;
@@ -45,7 +57,7 @@ export class UpgradeProxy {
     if (info.kind !== 'resource') throw unknownPath();
     const target = await this.#target(info, call.query);
     const upstream = await this.#connect(target);
-    join(call.socket, upstream, Buffer.concat([formatRequest(call.request, target), call.head]));
+    join(call.socket, upstream, formatRequest(call.request, target), call.head);
   }
 
   async #target(info: ResourceRequest, query: URLSearchParams): Promise<KubeletTarget> {
@@ -107,8 +119,12 @@ function formatRequest(request: IncomingMessage, target: KubeletTarget): Buffer 
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
 }
 
-// Either side may close its half first (SPDY and WebSocket both do): the other half goes on until it ends too.
-function join(client: TLSSocket, kubelet: TLSSocket, first: Buffer): void {
+/**
+ * The connection to the kubelet carries the API server's own certificate: until the kubelet has switched protocols nothing of the client goes
+ * there but the one request that was authorized. A refusal goes to the client and ends both connections; otherwise what the client
+ * sends next would be a request of its own, with the rights of the API server.
+ */
+function join(client: TLSSocket, kubelet: TLSSocket, request: Buffer, head: Buffer): void {
   client.setTimeout(0);
   client.setNoDelay(true);
   kubelet.setNoDelay(true);
@@ -120,7 +136,38 @@ function join(client: TLSSocket, kubelet: TLSSocket, first: Buffer): void {
   kubelet.on('error', close);
   client.on('close', () => kubelet.destroySoon());
   kubelet.on('close', () => client.destroySoon());
-  kubelet.write(first);
+  kubelet.setTimeout(answerTimeoutMs, close);
+  let answer = Buffer.alloc(0);
+  const onData = (chunk: Buffer): void => {
+    answer = Buffer.concat([answer, chunk]);
+    if (!answer.includes(endOfHead)) {
+      if (answer.length > answerHeadBytesMax) close();
+      return;
+    }
+    kubelet.off('data', onData);
+    client.write(answer);
+    if (isSwitch(answer)) connectHalves(client, kubelet, head);
+    else refuse(client, kubelet);
+  };
+  kubelet.on('data', onData);
+  kubelet.write(request);
+}
+
+function isSwitch(answer: Buffer): boolean {
+  return /^HTTP\/1\.[01] 101[ \r]/.test(answer.subarray(0, 16).toString('latin1'));
+}
+
+// Either side may close its half first (SPDY and WebSocket both do): the other half goes on until it ends too.
+function connectHalves(client: TLSSocket, kubelet: TLSSocket, head: Buffer): void {
+  kubelet.setTimeout(0);
+  if (head.length > 0) kubelet.write(head);
   client.pipe(kubelet);
+  kubelet.pipe(client);
+}
+
+// The kubelet is told that no more comes, so that its connection ends behind the answer; what the client still says is read by nobody.
+function refuse(client: TLSSocket, kubelet: TLSSocket): void {
+  client.resume();
+  kubelet.end();
   kubelet.pipe(client);
 }
