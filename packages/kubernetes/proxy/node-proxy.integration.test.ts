@@ -123,6 +123,7 @@ beforeAll(async () => {
     servers.push(server);
     await once(server.stdout, 'data');
   }
+  await kube.create(resources.namespaces, { metadata: { name: 'default' } });
   await makeService('web', '10.96.0.20', {
     externalIPs: ['172.30.0.10'],
     ports: [{ port: 80, nodePort: 30080 }],

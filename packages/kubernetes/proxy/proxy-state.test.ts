@@ -75,7 +75,7 @@ describe('compileState', () => {
       }),
       status: { loadBalancer: { ingress: [{ ip: '172.30.0.11' }] } },
     };
-    const { ports } = compileState([second, first], [], []);
+    const { ports } = compileState([second, first], [], [{ metadata: { name: 'default' } }]);
     expect(ports.get('default/a:80')).toMatchObject({
       addresses: ['10.96.0.21 . tcp . 80', '172.30.0.10 . tcp . 80'],
       nodePorts: ['tcp . 30080'],
@@ -86,5 +86,29 @@ describe('compileState', () => {
       addresses: ['10.96.0.22 . tcp . 80', '172.30.0.11 . tcp . 80'],
       keepsClientAddress: true,
     });
+  });
+
+  it("gives a tenant's Service no address outside the Service range, and nobody another Service's", () => {
+    const tenants: Namespace = {
+      metadata: { name: 'a-tenant', annotations: { 'hypernetes.io/tenant-id': 't1' } },
+    };
+    const ports = [{ port: 443 }];
+    const kubernetes = serviceOf('kubernetes', { clusterIP: '10.96.0.1', ports });
+    const thief: Service = {
+      ...serviceOf('a', { clusterIP: '10.96.9.9', externalIPs: ['8.8.8.8', '10.96.0.1'], ports }, 'a-tenant'),
+      status: { loadBalancer: { ingress: [{ ip: '8.8.4.4' }] } },
+    };
+    const careless = serviceOf('a', { clusterIP: '10.96.9.8', externalIPs: ['10.96.0.1'], ports });
+    const unknown = serviceOf('x', { clusterIP: '10.96.9.7', externalIPs: ['9.9.9.9'], ports }, 'unseen');
+    const state = compileState(
+      [kubernetes, thief, careless, unknown],
+      [],
+      [tenants, { metadata: { name: 'default' } }],
+    );
+    const addressesOf = (name: string) => state.ports.get(name)?.addresses;
+    expect(addressesOf('a-tenant/a:443')).toEqual(['10.96.9.9 . tcp . 443']);
+    expect(addressesOf('default/a:443')).toEqual(['10.96.9.8 . tcp . 443']);
+    expect(addressesOf('default/kubernetes:443')).toEqual(['10.96.0.1 . tcp . 443']);
+    expect(addressesOf('unseen/x:443')).toEqual(['10.96.9.7 . tcp . 443']);
   });
 });

@@ -42,9 +42,12 @@ function toProtocol(protocol: string | undefined): Protocol | undefined {
   return lower === 'tcp' || lower === 'udp' || lower === 'sctp' ? lower : undefined;
 }
 
+const tenantIdKey = 'hypernetes.io/tenant-id';
+
 /**
  * What is to be served on the host: the Services of all namespaces without a Network. Where two Services want the same address and port the
- * first by name has it.
+ * first by name has it. Addresses outside the Service range are taken away from whoever has them, the host included, so only the
+ * operator's namespaces get any: those known to be no tenant's.
  */
 export function compileState(
   services: readonly Service[],
@@ -54,6 +57,12 @@ export function compileState(
   const onNetwork = new Set(
     namespaces.filter(({ spec }) => (spec?.network ?? '') !== '').map(({ metadata }) => metadata.name),
   );
+  const operators = new Set(
+    namespaces
+      .filter(({ metadata }) => (metadata.annotations?.[tenantIdKey] ?? '') === '')
+      .map(({ metadata }) => metadata.name),
+  );
+  const clusterIps = new Set(services.map(({ spec }) => spec?.clusterIP));
   const slicesOf = groupSlices(slices);
   const ports = new Map<string, ServicePort>();
   const clusterAddresses = new Set<string>();
@@ -63,7 +72,10 @@ export function compileState(
   for (const service of sorted) {
     if (onNetwork.has(service.metadata.namespace ?? '') || service.spec?.type === 'ExternalName') continue;
     const own = slicesOf.get(nameOf(service)) ?? [];
-    for (const port of portsOf(service, own)) {
+    const external = operators.has(service.metadata.namespace ?? '')
+      ? externalAddressesOf(service).filter((address) => !clusterIps.has(address))
+      : [];
+    for (const port of portsOf(service, own, external)) {
       const addresses = port.addresses.filter(claim);
       const nodePorts = port.nodePorts.filter((key) => claim(`node ${key}`));
       if (addresses.length + nodePorts.length === 0) continue;
@@ -91,13 +103,17 @@ function groupSlices(slices: readonly EndpointSlice[]): Map<string, EndpointSlic
   return result;
 }
 
-function portsOf(service: Service, slices: readonly EndpointSlice[]): ServicePort[] {
-  const { spec = {}, status } = service;
-  const addresses = [
-    spec.clusterIP,
-    ...(spec.externalIPs ?? []),
-    ...(status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip),
-  ].filter(isIpv4);
+function externalAddressesOf({ spec = {}, status }: Service): (string | undefined)[] {
+  return [...(spec.externalIPs ?? []), ...(status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip)];
+}
+
+function portsOf(
+  service: Service,
+  slices: readonly EndpointSlice[],
+  external: readonly (string | undefined)[],
+): ServicePort[] {
+  const { spec = {} } = service;
+  const addresses = [spec.clusterIP, ...external].filter(isIpv4);
   const result: ServicePort[] = [];
   for (const port of spec.ports ?? []) {
     const protocol = toProtocol(port.protocol);
