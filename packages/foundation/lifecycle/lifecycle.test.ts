@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { PlatformError } from '../errors/index.ts';
 import {
@@ -27,6 +28,34 @@ describe('withDeadline', () => {
       message: 'late work: not done after 10 ms',
     });
     expect(fired).toBe(true);
+  });
+
+  it('leaves nothing on the outer signal', async () => {
+    const outer = new AbortController();
+    for (let round = 0; round < 20; round++)
+      await withDeadline('work', 1000, async () => Promise.resolve(), outer.signal);
+    expect(getEventListeners(outer.signal, 'abort')).toHaveLength(0);
+  });
+
+  it('is canceled by the outer signal, also by one that has fired before', async () => {
+    const outer = new AbortController();
+    let inner: AbortSignal | undefined;
+    const work = withDeadline(
+      'work',
+      1000,
+      async (signal) => {
+        inner = signal;
+        await new Promise(() => undefined);
+      },
+      outer.signal,
+    );
+    outer.abort();
+    await expect(work).rejects.toMatchObject({ reason: 'Canceled' });
+    expect(inner?.aborted).toBe(true);
+    let begun = false;
+    const second = withDeadline('work', 1000, () => Promise.resolve((begun = true)), outer.signal);
+    await expect(second).rejects.toMatchObject({ reason: 'Canceled' });
+    expect(begun).toBe(false);
   });
 });
 

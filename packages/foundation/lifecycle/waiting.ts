@@ -23,22 +23,27 @@ export async function withDeadline<T>(
   work: (signal: AbortSignal) => Promise<T>,
   outer?: AbortSignal,
 ): Promise<T> {
-  const timer = new AbortController();
-  const signal = outer === undefined ? timer.signal : AbortSignal.any([timer.signal, outer]);
-  let timeout: NodeJS.Timeout | undefined;
-  const expired = new Promise<never>((_resolve, reject) => {
-    timeout = setTimeout(() => {
-      timer.abort();
-      reject(new PlatformError('DeadlineExceeded', `${what}: not done after ${timeoutMs} ms`));
-    }, timeoutMs);
-    outer?.addEventListener('abort', () => reject(new PlatformError('Canceled', `${what}: canceled`)), {
-      once: true,
-    });
+  if (outer?.aborted === true) throw new PlatformError('Canceled', `${what}: canceled`);
+  const end = new AbortController();
+  let fail: (error: PlatformError) => void = () => undefined;
+  const ended = new Promise<never>((_resolve, reject) => {
+    fail = (error) => {
+      reject(error);
+      end.abort();
+    };
   });
+  const timeout = setTimeout(
+    () => fail(new PlatformError('DeadlineExceeded', `${what}: not done after ${timeoutMs} ms`)),
+    timeoutMs,
+  );
+  const onAbort = (): void => fail(new PlatformError('Canceled', `${what}: canceled`));
+  outer?.addEventListener('abort', onAbort);
   try {
-    return await Promise.race([work(signal), expired]);
+    return await Promise.race([work(end.signal), ended]);
   } finally {
     clearTimeout(timeout);
+    // The outer signal may live as long as the process: nothing of this call stays on it.
+    outer?.removeEventListener('abort', onAbort);
   }
 }
 

@@ -1,18 +1,29 @@
+import { getEventListeners } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { waitFor } from '@hypernetes/foundation/lifecycle';
-import { ErrorCode, GuestMessage, HostMessage, type Event } from '@hypernetes/proto/hyperstart';
+import { sleep, waitFor } from '@hypernetes/foundation/lifecycle';
+import {
+  ErrorCode,
+  File,
+  GuestMessage,
+  HelloReply,
+  HostMessage,
+  type Event,
+} from '@hypernetes/proto/hyperstart';
 import { encodeFrame, FrameDecoder } from './frame-codec.ts';
 import { GuestAgent, type GuestAgentOptions } from './guest-agent.ts';
+import { ReceiveStream } from './receive-stream.ts';
 
 /** The guest's side as the contract words it, driven by the test. */
 class FakeGuest {
   readonly received: HostMessage[] = [];
   readonly connections: Socket[] = [];
   positions: { stream: number; offset: bigint }[] = [];
+  kernelRelease = '';
+  afterHello: () => void = () => undefined;
   onRequest: (id: bigint, kind: string) => void = (id) => this.answer(id);
   #server: Server;
 
@@ -60,6 +71,14 @@ class FakeGuest {
     });
   }
 
+  answerHello(nonce: bigint): void {
+    const { positions: streams, kernelRelease } = this;
+    this.send({
+      $case: 'helloReply',
+      value: HelloReply.fromPartial({ protocolVersion: 1, nonce, streams, kernelRelease }),
+    });
+  }
+
   answer(requestId: bigint): void {
     this.send({ $case: 'response', value: { requestId, error: undefined, result: undefined } });
   }
@@ -77,15 +96,8 @@ class FakeGuest {
     this.received.push(message);
     const kind = message.kind;
     if (kind?.$case === 'hello') {
-      this.send({
-        $case: 'helloReply',
-        value: GuestMessage.fromPartial({
-          kind: {
-            $case: 'helloReply',
-            value: { protocolVersion: 1, nonce: kind.value.nonce, streams: this.positions },
-          },
-        }).kind!.value as never,
-      });
+      this.answerHello(kind.value.nonce);
+      this.afterHello();
     } else if (kind?.$case === 'request') {
       this.onRequest(kind.value.id, kind.value.operation!.$case);
     }
@@ -265,6 +277,14 @@ describe('GuestAgent', () => {
       'a message that is no protobuf',
       () => guest.connections.at(-1)!.write(encodeFrame(Buffer.from([7, 7]))),
     ],
+    [
+      'an event longer than events are',
+      () =>
+        guest.send({
+          $case: 'event',
+          value: { sequence: 1n, kind: { $case: 'outOfMemory', value: { containerId: 'c'.repeat(5_000) } } },
+        }),
+    ],
   ])('connects anew after %s', async (_name, breach) => {
     const agent = connectAgent();
     agent.receive(1, 0, () => Promise.resolve(0));
@@ -273,5 +293,78 @@ describe('GuestAgent', () => {
     breach();
     await waitFor('a new connection', soon, () => guest.helloes.length === 2);
     await agent.request(getState, { timeoutMs: 1_000 });
+  });
+
+  it('leaves a guest that reads nothing instead of filling memory', async () => {
+    const agent = connectAgent();
+    await agent.waitConnected(1_000);
+    guest.connections.at(-1)!.pause();
+    const data = Buffer.alloc(1 << 19);
+    const file = File.fromPartial({ path: 'f', data });
+    const value = { setId: 's', generation: 1n, files: [file], commit: true, inMemory: false };
+    const requests = Array.from({ length: 80 }, () =>
+      agent.request({ $case: 'putFiles', value }, { timeoutMs: 900 }).catch(() => undefined),
+    );
+    await waitFor('a new connection', soon, () => guest.connections.length === 2);
+    guest.onRequest = () => undefined;
+    await agent[Symbol.asyncDispose]();
+    await Promise.all(requests);
+  });
+
+  it('comes back ever more seldom to a guest that keeps breaking the contract', async () => {
+    guest.afterHello = () => guest.sendData(1, 99, 'x');
+    const agent = connectAgent();
+    agent.receive(1, 0, () => Promise.resolve(0));
+    agent.start();
+    await sleep(300);
+    expect(guest.helloes.length).toBeGreaterThan(1);
+    expect(guest.helloes.length).toBeLessThan(12);
+  });
+
+  it('takes one answer to one Hello, and little of what it says', async () => {
+    guest.kernelRelease = 'r'.repeat(100_000);
+    const agent = connectAgent();
+    expect((await agent.waitConnected(1_000)).kernelRelease).toHaveLength(128);
+    agent.sendStream(2).write('abc');
+    await waitFor('data', soon, () => guest.data.length === 1);
+    for (let again = 0; again < 5; again++) guest.answerHello(guest.helloes[0]!.nonce);
+    await agent.request(getState, { timeoutMs: 1_000 });
+    expect(guest.data).toHaveLength(1);
+  });
+
+  it('keeps no listener of a request on its signal over reconnections', async () => {
+    const agent = connectAgent();
+    await agent.waitConnected(1_000);
+    const caller = new AbortController();
+    let left = 20;
+    guest.onRequest = (id) => (left-- > 0 ? guest.drop() : guest.answer(id));
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): unknown => warnings.push(warning);
+    process.on('warning', onWarning);
+    await agent.request(getState, { timeoutMs: 5_000, signal: caller.signal });
+    await sleep(1);
+    process.off('warning', onWarning);
+    expect(warnings).toEqual([]);
+    expect(getEventListeners(caller.signal, 'abort')).toEqual([]);
+  });
+});
+
+describe('ReceiveStream', () => {
+  it('does not hold on to the message its bytes came in', () => {
+    const seen: Buffer[] = [];
+    const stream = new ReceiveStream({
+      id: 1,
+      offset: 0,
+      consumer: (data) => {
+        seen.push(data);
+        return Promise.resolve(0);
+      },
+      acknowledge: () => undefined,
+      abandon: () => undefined,
+    });
+    const message = Buffer.alloc(1 << 20);
+    stream.onData(0, message.subarray(0, 1), false);
+    expect(seen).toHaveLength(1);
+    expect(seen[0]!.buffer.byteLength).toBeLessThan(1 << 16);
   });
 });

@@ -21,9 +21,18 @@ const protocolVersion = 1;
 /** A cold boot under emulation on a loaded machine answers within this. */
 const helloTimeoutMs = 60_000;
 const reconnectMaxMs = 250;
+/** A guest that keeps breaking the contract is asked again ever more seldom. */
+const brokenReconnectMaxMs = 10_000;
 /** Requests without an answer at one time, and events not yet durable. */
 const requestsMax = 256;
 const eventsMax = 4096;
+/** An event names a container and an exec: it is short. */
+const eventBytesMax = 4_096;
+/** Streams one guest may know of. */
+const streamsMax = 16_384;
+/** What may wait for a guest that does not read: more than the requests of a large pod. */
+const unsentBytesMax = 32 << 20;
+const kernelReleaseCharactersMax = 128;
 
 export type Operation = NonNullable<Request['operation']>;
 export type OperationResult = NonNullable<Response['result']>;
@@ -224,16 +233,17 @@ export class GuestAgent implements AsyncDisposable {
     if (this.#pending.size >= requestsMax)
       throw new PlatformError('Exhausted', `guest agent: ${requestsMax} requests without an answer`);
     const id = ++this.#lastRequestId;
+    let giveUp: () => void = () => undefined;
     try {
       return await new Promise<Response | undefined>((resolve, reject) => {
         this.#pending.set(id, { operation: operation.$case, resolve, reject: () => resolve(undefined) });
-        signal.addEventListener('abort', () => reject(new PlatformError('Canceled', 'request given up')), {
-          once: true,
-        });
+        giveUp = () => reject(new PlatformError('Canceled', 'request given up'));
+        signal.addEventListener('abort', giveUp);
         this.#send({ $case: 'request', value: { id, operation } });
       });
     } finally {
       this.#pending.delete(id);
+      signal.removeEventListener('abort', giveUp);
     }
   }
 
@@ -255,18 +265,20 @@ export class GuestAgent implements AsyncDisposable {
 
   async #keepConnected(): Promise<void> {
     for (let failures = 0; !this.#abort.signal.aborted;) {
-      const hadHello = await this.#connectOnce();
-      failures = hadHello ? 0 : failures + 1;
-      await sleep(backoffDelayMs(failures, 2, reconnectMaxMs), this.#abort.signal).catch(() => undefined);
+      const outcome = await this.#connectOnce();
+      failures = outcome === 'served' ? 0 : failures + 1;
+      const maxMs = outcome === 'broken' ? brokenReconnectMaxMs : reconnectMaxMs;
+      await sleep(backoffDelayMs(failures, 2, maxMs), this.#abort.signal).catch(() => undefined);
     }
   }
 
-  /** Connects and serves until the connection ends; true when the guest had answered. */
-  async #connectOnce(): Promise<boolean> {
+  /** Connects and serves until the connection ends: the guest had answered, had not, or broke the contract. */
+  async #connectOnce(): Promise<'served' | 'silent' | 'broken'> {
     const socket = connect(this.#options.socketPath);
     this.#socket = socket;
     const decoder = new FrameDecoder();
     let hadHello = false;
+    let isBroken = false;
     const helloTimer = setTimeout(() => {
       if (!hadHello) socket.destroy();
     }, helloTimeoutMs);
@@ -277,13 +289,15 @@ export class GuestAgent implements AsyncDisposable {
     });
     socket.on('data', (chunk: Buffer) => {
       try {
-        for (const payload of decoder.push(chunk)) this.#onMessage(GuestMessage.decode(payload));
+        for (const payload of decoder.push(chunk))
+          this.#onMessage(GuestMessage.decode(payload), payload.length);
         hadHello ||= this.#reply !== undefined;
       } catch (error) {
         this.#options.log?.warn(
           { message: toPlatformError(error).message, socketPath: this.#options.socketPath },
           'guest broke the agent protocol; connecting again',
         );
+        isBroken = true;
         socket.destroy();
       }
     });
@@ -296,7 +310,7 @@ export class GuestAgent implements AsyncDisposable {
     this.#reply = undefined;
     for (const pending of [...this.#pending.values()])
       pending.reject(new PlatformError('Unavailable', 'connection lost'));
-    return hadHello;
+    return isBroken ? 'broken' : hadHello ? 'served' : 'silent';
   }
 
   #sayHello(): void {
@@ -308,11 +322,12 @@ export class GuestAgent implements AsyncDisposable {
     this.#write({ $case: 'hello', value: { protocolVersion, nonce: this.#nonce, streams } });
   }
 
-  #onMessage(message: GuestMessage): void {
+  #onMessage(message: GuestMessage, bytes: number): void {
     const kind = message.kind;
     if (kind === undefined) return;
     if (kind.$case === 'helloReply') {
-      if (kind.value.nonce === this.#nonce) this.#onHello(kind.value);
+      // Ours is never 0: one Hello has one answer.
+      if (this.#nonce !== 0n && kind.value.nonce === this.#nonce) this.#onHello(kind.value);
       return;
     }
     // Until the guest has answered this connection's Hello, what comes belongs to an earlier one.
@@ -337,6 +352,8 @@ export class GuestAgent implements AsyncDisposable {
         this.#sending.get(kind.value.stream)?.onReset(kind.value.reason.slice(0, 200));
         return;
       case 'event':
+        if (bytes > eventBytesMax)
+          throw new PlatformError('Invalid', `guest sends an event of ${bytes} bytes`);
         this.#onEvent(kind.value);
         return;
     }
@@ -345,11 +362,18 @@ export class GuestAgent implements AsyncDisposable {
   #onHello(reply: HelloReply): void {
     if (reply.protocolVersion !== protocolVersion)
       throw new PlatformError('Precondition', `guest speaks protocol version ${reply.protocolVersion}`);
-    this.#reply = reply;
+    if (reply.streams.length > streamsMax)
+      throw new PlatformError('Invalid', `guest speaks of ${reply.streams.length} streams`);
+    this.#nonce = 0n;
+    this.#reply = {
+      ...reply,
+      // Shown to people and kept on record: it comes from inside the pod's machine.
+      kernelRelease: reply.kernelRelease.slice(0, kernelReleaseCharactersMax).replace(/\p{Cc}/gu, ' '),
+    };
     this.#eventQueue = [];
     const positions = new Map(reply.streams.map(({ stream, offset }) => [stream, toOffset(offset)]));
     for (const sender of [...this.#sending.values()]) sender.resume(positions.get(sender.id) ?? 0);
-    this.#options.onHello?.(reply);
+    this.#options.onHello?.(this.#reply);
     for (const wake of [...this.#connectedWaiters]) wake();
   }
 
@@ -387,6 +411,12 @@ export class GuestAgent implements AsyncDisposable {
     const socket = this.#socket;
     if (socket === undefined || socket.destroyed) return;
     socket.write(encodeFrame(HostMessage.encode({ kind }).finish()));
+    if (socket.writableLength <= unsentBytesMax) return;
+    this.#options.log?.warn(
+      { socketPath: this.#options.socketPath },
+      'guest reads nothing; connecting again',
+    );
+    socket.destroy();
   }
 }
 

@@ -76,7 +76,8 @@ export class ReceiveStream {
       throw new PlatformError('Invalid', `stream ${this.id}: more than the window in flight`);
     if (fresh.length > 0 && this.#ended)
       throw new PlatformError('Invalid', `stream ${this.id}: data after its end`);
-    if (fresh.length > 0) this.#buffer.push(fresh);
+    // A copy: the guest chooses how large the message is that a single byte came in, and this may wait for its reader.
+    if (fresh.length > 0) this.#buffer.push(Buffer.from(fresh));
     this.#received += fresh.length;
     // A repeated eof is at or below what was received; only one that is exactly at the end counts.
     const endsNow = eof && offset + data.length === this.#received && !this.#ended;
