@@ -17,6 +17,8 @@ const log = createLogger('test');
 const users: Record<string, Pick<AuthenticateTokenResponse, 'userName' | 'tenantId' | 'roles'>> = {
   'alice-token': { userName: 'alice', tenantId: 't1', roles: ['member'] },
   'bob-token': { userName: 'bob', tenantId: 't2', roles: ['admin'] },
+  'namesake-token': { userName: 'alice', tenantId: 't2', roles: ['member'] },
+  'impostor-token': { userName: 'system:kube-scheduler', tenantId: 't2', roles: ['member'] },
   'reader-token': { userName: 'rita', tenantId: 't1', roles: ['reader'] },
 };
 const alice = { token: 'alice-token' };
@@ -297,6 +299,69 @@ describe('tenants', () => {
       spec: { tenantID: 't2' },
     });
     expect(stolen.body.code).toBe(422);
+  });
+
+  test('a user of another tenant with the same name, or the name of a part of the system, is somebody else', async () => {
+    const friend = 'tenant:t2:bob';
+    await server.create(
+      '/apis/rbac.authorization.k8s.io/v1/namespaces/alices/rolebindings',
+      {
+        metadata: { name: 'friends' },
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'view' },
+        subjects: ['alice', friend].map((name) => ({
+          kind: 'User',
+          apiGroup: 'rbac.authorization.k8s.io',
+          name,
+        })),
+      },
+      { as: alice },
+    );
+    const pods = '/api/v1/namespaces/alices/pods';
+    expect((await server.get(pods, { as: { token: 'namesake-token' } })).code).toBe(403);
+    expect((await server.get(pods, { as: bob })).code).toBe(200);
+    expect((await server.get('/api/v1/nodes', { as: { token: 'impostor-token' } })).code).toBe(403);
+  });
+
+  test('a Network made under a name that a namespace of another tenant still has takes none of its pods', async () => {
+    const network = (tenantID: string) => ({
+      metadata: { name: 'passed-on' },
+      spec: { tenantID, subnets: { s: { cidr: '10.6.0.0/24', gateway: '10.6.0.1' } } },
+    });
+    await server.create('/api/v1/networks', network('t1'), { as: alice });
+    const spec = { network: 'passed-on' };
+    await server.create('/api/v1/namespaces', { metadata: { name: 'left' }, spec }, { as: alice });
+    await server.create('/api/v1/namespaces/left/serviceaccounts', { metadata: { name: 'default' } });
+    await server.request('DELETE', '/api/v1/networks/passed-on', { as: alice });
+    await server.create('/api/v1/networks', network('t2'), { as: bob });
+    const pod = { metadata: { name: 'p' }, spec: { containers: [{ name: 'c', image: 'x' }] } };
+    const { body } = await server.request('POST', '/api/v1/namespaces/left/pods', { body: pod, as: alice });
+    expect(body).toMatchObject({ code: 403, reason: 'Forbidden' });
+    expect(body.message).toMatch(/is not of its tenant any more/);
+  });
+
+  test('an operator gives no namespace away from under its Network', async () => {
+    const { body } = await server.patch('/api/v1/namespaces/alices2', 'merge-patch+json', {
+      spec: { network: 'net1' },
+    });
+    expect(body.spec.network).toBe('net1');
+    const labels = { 'hypernetes.io/tenant-id': 't2' };
+    const moved = await server.patch('/api/v1/namespaces/alices2', 'merge-patch+json', {
+      metadata: { labels },
+    });
+    expect(moved.body).toMatchObject({ code: 403, reason: 'Forbidden' });
+  });
+
+  test('on the default network they name no external addresses', async () => {
+    await server.create('/api/v1/namespaces', { metadata: { name: 'plain' } }, { as: alice });
+    const service = (name: string) => ({
+      metadata: { name },
+      spec: { ports: [{ port: 443 }], externalIPs: ['203.0.113.9'] },
+    });
+    const post = async (namespace: string) =>
+      server.request('POST', `/api/v1/namespaces/${namespace}/services`, { body: service('s'), as: alice });
+    expect((await post('plain')).body.message).toMatch(/externalIPs \(203.0.113.9\) need a Network/);
+    expect((await post('alices')).code).toBe(201);
+    await server.create('/api/v1/namespaces/default/services', service('s'));
   });
 
   test('nobody gives away rights they do not have', async () => {

@@ -1,6 +1,7 @@
 import type { ApiObject } from '../../api/index.ts';
 import type { Authorizer } from '../authorization/authorizer.ts';
 import type { AdmissionPlugin } from './admission.ts';
+import { externalAddresses } from './external-addresses.ts';
 import { namespaceLifecycle, type FindObject } from './namespace-lifecycle.ts';
 import { podNetwork } from './pod-network.ts';
 import { defaultTolerations, hostIsolation } from './pod-policy.ts';
@@ -22,6 +23,7 @@ export function makeAdmissionPlugins(options: AdmissionOptions): AdmissionPlugin
     namespaceLifecycle(options.find),
     tenantGuard(options),
     podNetwork(options.find),
+    externalAddresses(options.find),
     hostIsolation,
     serviceAccount(options.find),
     priority(options.listPriorityClasses),

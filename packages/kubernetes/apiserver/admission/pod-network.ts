@@ -49,10 +49,18 @@ export function podNetwork(find: FindObject): AdmissionPlugin {
           `namespace "${request.namespace}" is on Network "${name}", which does not exist any more`,
         );
       }
+      const owner = (network as unknown as Network).spec?.tenantID;
+      // The Network the namespace was put on may be gone, and this one another tenant's who took the name.
+      if (owner !== tenant) {
+        throw refuse(
+          request,
+          `namespace "${request.namespace}" is on Network "${name}", which is not of its tenant any more`,
+        );
+      }
       setAnnotations(pod, {
         [networkUidKey]: network.metadata.uid,
         [networkKey]: name,
-        [tenantIdKey]: (network as unknown as Network).spec?.tenantID ?? tenant ?? '',
+        [tenantIdKey]: tenant ?? '',
       });
     },
   };

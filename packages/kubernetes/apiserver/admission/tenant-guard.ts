@@ -1,5 +1,6 @@
 import type { ApiObject } from '../../api/index.ts';
 import { tenantIdKey, type Authorizer } from '../authorization/authorizer.ts';
+import { notFound } from '../http/status-error.ts';
 import type { Network } from '../registry/network.ts';
 import type { AdmissionPlugin, AdmissionRequest } from './admission.ts';
 import type { FindObject } from './namespace-lifecycle.ts';
@@ -27,6 +28,11 @@ function tenantOfNamespace(namespace: ApiObject | undefined): string | undefined
   return tenant === '' ? undefined : tenant;
 }
 
+const ownedKinds: Readonly<Record<string, (object: ApiObject) => string | undefined>> = {
+  namespaces: tenantOfNamespace,
+  networks: tenantOfNetwork,
+};
+
 // The tenant stands as annotation (what is read) and as label (what is selected by); both always say the same.
 function setTenant(namespace: ApiObject, tenant: string | undefined): void {
   for (const field of ['annotations', 'labels'] as const) {
@@ -52,6 +58,7 @@ export function tenantGuard(options: TenantGuardOptions): AdmissionPlugin {
         await guard.namespace(request, request.object);
       }
     },
+    validate: (request) => guard.requireOwn(request),
   };
 }
 
@@ -75,17 +82,25 @@ class TenantGuard {
     }
   }
 
+  // What the caller could see a moment ago may have been replaced by another tenant's under the same name.
+  requireOwn({ kind, name, old, user }: AdmissionRequest): void {
+    const tenantOf = kind.group === '' ? ownedKinds[kind.plural] : undefined;
+    if (old === undefined || tenantOf === undefined) return;
+    const caller = this.#options.authorizer.tenantOfCaller(user);
+    if (caller !== undefined && tenantOf(old) !== caller) throw notFound(kind, name);
+  }
+
   async namespace(request: AdmissionRequest, namespace: ApiObject): Promise<void> {
     const caller = this.#options.authorizer.tenantOfCaller(request.user);
     const before = tenantOfNamespace(request.old);
     const said = caller === undefined ? this.#saidByOperator(request, namespace) : (before ?? caller);
     const network = networkNameOf(namespace);
     const had = networkNameOf(request.old);
-    if (network === had) {
+    if (network === had && said === before) {
       setTenant(namespace, said);
       return;
     }
-    if (request.old !== undefined) await this.#requireEmpty(request, had, network);
+    if (request.old !== undefined && network !== had) await this.#requireEmpty(request, had, network);
     const owner = network === undefined ? undefined : await this.#usable(request, network, caller);
     const tenant = said ?? owner;
     if (owner !== undefined && tenant !== owner) {

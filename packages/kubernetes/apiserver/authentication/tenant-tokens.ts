@@ -117,7 +117,8 @@ const writingRoles: ReadonlySet<string> = new Set(['admin', 'member']);
 function userOf(identity: TokenIdentity): UserInfo {
   const writes = identity.roles.some((role) => writingRoles.has(role));
   return {
-    name: identity.userName,
+    // Tenants choose their names themselves: two have a user of the same name, or one is called like a part of the system.
+    name: `tenant:${identity.tenantId}:${identity.userName}`,
     uid: identity.userId,
     groups: [
       groupNames.authenticated,
