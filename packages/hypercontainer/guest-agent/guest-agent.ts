@@ -277,10 +277,9 @@ export class GuestAgent implements AsyncDisposable {
     const socket = connect(this.#options.socketPath);
     this.#socket = socket;
     const decoder = new FrameDecoder();
-    let hadHello = false;
-    let isBroken = false;
+    const seen = { hello: false, breach: false };
     const helloTimer = setTimeout(() => {
-      if (!hadHello) socket.destroy();
+      if (!seen.hello) socket.destroy();
     }, helloTimeoutMs);
     socket.on('connect', () => {
       if (!this.#fresh) socket.write(resynchronisation);
@@ -291,13 +290,13 @@ export class GuestAgent implements AsyncDisposable {
       try {
         for (const payload of decoder.push(chunk))
           this.#onMessage(GuestMessage.decode(payload), payload.length);
-        hadHello ||= this.#reply !== undefined;
+        seen.hello ||= this.#reply !== undefined;
       } catch (error) {
         this.#options.log?.warn(
           { message: toPlatformError(error).message, socketPath: this.#options.socketPath },
           'guest broke the agent protocol; connecting again',
         );
-        isBroken = true;
+        seen.breach = true;
         socket.destroy();
       }
     });
@@ -310,7 +309,7 @@ export class GuestAgent implements AsyncDisposable {
     this.#reply = undefined;
     for (const pending of [...this.#pending.values()])
       pending.reject(new PlatformError('Unavailable', 'connection lost'));
-    return isBroken ? 'broken' : hadHello ? 'served' : 'silent';
+    return seen.breach ? 'broken' : seen.hello ? 'served' : 'silent';
   }
 
   #sayHello(): void {

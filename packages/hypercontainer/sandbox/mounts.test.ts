@@ -75,6 +75,19 @@ describe('resolveMount', () => {
     expect(await resolve(termination)).toEqual({ kind: 'file', hostPath: termination, writeBack: true });
   });
 
+  it('refuses the volumes of another pod, which a hostPath can name', async () => {
+    for (const plugin of ['secret', 'configmap', 'projected', 'empty-dir']) {
+      const other = join(folder, 'pods', 'u2', 'volumes', `kubernetes.io~${plugin}`, 'v');
+      await mkdir(other, { recursive: true });
+      await writeFile(join(other, 'token'), 'of another');
+      // Also through a path that holds this pod's identifier somewhere.
+      const disguised = join(pod, 'x', other);
+      await mkdir(disguised, { recursive: true });
+      for (const path of [other, join(other, 'token'), disguised])
+        await expect(resolve(path), path).rejects.toMatchObject({ reason: 'Invalid' });
+    }
+  });
+
   it('refuses everything else of the host', async () => {
     await mkdir(pod, { recursive: true });
     await symlink('/etc/passwd', join(pod, 'link'));

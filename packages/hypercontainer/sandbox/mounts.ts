@@ -56,6 +56,12 @@ export function parseVolumePath(hostPath: string): HostPathForm | undefined {
   return { plugin, volumeName, volumePath, subPath: subPath.replace(/\/+$/, '') };
 }
 
+/** Is the volume's folder one of this pod's (`.../pods/<uid>/volumes/kubernetes.io~<plugin>/<name>`)? Pure. */
+export function isVolumeOfPod(form: HostPathForm, podUid: string): boolean {
+  const tail = `/pods/${podUid}/volumes/kubernetes.io~${form.plugin}/${form.volumeName}`;
+  return podUid !== '' && form.volumePath.endsWith(tail);
+}
+
 /** The part of a path below the pod's folder of the kubelet (`.../pods/<uid>/...`), undefined when it is not below. Pure. */
 export function podFilePath(hostPath: string, podUid: string): string | undefined {
   if (podUid === '' || hostPath.split('/').includes('..')) return undefined;
@@ -70,7 +76,9 @@ export async function resolveMount(
   podUid: string,
   directVolumesDir: string,
 ): Promise<MountSource> {
-  const form = parseVolumePath(mount.hostPath);
+  // A hostPath volume may name any path: the volumes of other pods are theirs.
+  const parsed = parseVolumePath(mount.hostPath);
+  const form = parsed !== undefined && isVolumeOfPod(parsed, podUid) ? parsed : undefined;
   const direct = await findDirectVolume(mount.hostPath, form, directVolumesDir);
   if (direct !== undefined) return direct;
   if (form?.plugin === 'empty-dir') return await resolveEmptyDir(form);

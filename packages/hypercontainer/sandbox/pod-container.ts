@@ -10,6 +10,7 @@ import { FileSetSync } from './file-sets.ts';
 import { ExecSession } from './process-session.ts';
 import { nowNs, type ContainerRecord } from './records.ts';
 import type { SandboxContext } from './sandbox-context.ts';
+import { guestTimeNs } from './stats.ts';
 import type { AttachOptions, ExecOptions, LinuxResources, ProcessSession } from './sandbox-service.ts';
 
 const requestTimeoutMs = 20_000;
@@ -72,7 +73,8 @@ export class PodContainer {
         { $case: 'startContainer', value: { containerId: record.id } },
         { timeoutMs: startTimeoutMs },
       );
-      record.startedAtNs = expectResult(result, 'startContainer').startedAtNs.toString();
+      const { startedAtNs } = expectResult(result, 'startContainer');
+      record.startedAtNs = guestTimeNs(startedAtNs, nowNs()).toString();
     } catch (error) {
       await this.#startFailed(error);
       throw error;
@@ -120,7 +122,7 @@ export class PodContainer {
       exitCode,
       reason: event.oomKilled ? 'OOMKilled' : exitCode === 0 ? 'Completed' : 'Error',
       message: '',
-      finishedAtNs: event.exitedAtNs,
+      finishedAtNs: guestTimeNs(event.exitedAtNs, nowNs()),
     });
   }
 
@@ -173,6 +175,9 @@ export class PodContainer {
       );
     } catch (error) {
       this.#execs.delete(identity.execId);
+      // Only a refusal says that nothing runs: given up by the caller, the command may have begun, and nobody would end it.
+      if (isPlatformError(error, 'Canceled') || isPlatformError(error, 'DeadlineExceeded'))
+        void session.close();
       session.abandon();
       throw error;
     }

@@ -19,7 +19,7 @@ import { PodContainer, type ContainerHost } from './pod-container.ts';
 import { nowNs, type ContainerRecord, type PushedFiles, type SandboxRecord } from './records.ts';
 import type { SandboxContext } from './sandbox-context.ts';
 import type { ContainerConfig, SandboxStats } from './sandbox-service.ts';
-import { sandboxStatsOf } from './stats.ts';
+import { guestTimeNs, sandboxStatsOf } from './stats.ts';
 
 const helloTimeoutMs = 60_000;
 const cloneHelloTimeoutMs = 15_000;
@@ -158,7 +158,8 @@ export class PodSandbox {
   async stats(): Promise<SandboxStats> {
     const agent = this.#requireReady();
     const result = await agent.request({ $case: 'getStats', value: {} }, { timeoutMs: requestTimeoutMs });
-    return sandboxStatsOf(this.record.id, expectResult(result, 'stats'));
+    const known = new Set(this.containers.keys());
+    return sandboxStatsOf(this.record.id, expectResult(result, 'stats'), known, nowNs());
   }
 
   /** Ends the machine and gives everything back; safe to repeat after a failure or a crash. */
@@ -424,7 +425,7 @@ export class PodSandbox {
         if (record.state === 'creating') await this.#dropContainer(container);
         const inGuest = state.containers.find((found) => found.containerId === record.id);
         if (record.state === 'created' && inGuest !== undefined && inGuest.startedAtNs !== 0n) {
-          record.startedAtNs = inGuest.startedAtNs.toString();
+          record.startedAtNs = guestTimeNs(inGuest.startedAtNs, nowNs()).toString();
           record.state = 'running';
           await this.#save();
         }
