@@ -33,7 +33,9 @@ if (result.errors.length > 0) process.exit(1);
 const generator = 'tools/generate-schemas.mjs';
 if (existsSync(generator)) {
   const inputs = [generator, 'node_modules/@kubernetes/client-node/package.json'];
-  const key = createHash('sha256').update(inputs.map((file) => readFileSync(file)).join('\0')).digest('hex');
+  const key = createHash('sha256')
+    .update(inputs.map((file) => readFileSync(file)).join('\0'))
+    .digest('hex');
   const keyFile = 'build/schemas.key';
   if (!existsSync('build/schemas.json') || !existsSync(keyFile) || readFileSync(keyFile, 'utf8') !== key) {
     const generated = spawnSync(process.execPath, [generator], { stdio: ['ignore', 'inherit', 'inherit'] });
@@ -45,7 +47,8 @@ if (existsSync(generator)) {
 // The bundle's hash is the version of a build: `up` restarts daemons that run another one.
 const code = readFileSync('build/next/hypernetes.mjs');
 writeFileSync('build/next/build-id', createHash('sha256').update(code).digest('hex').slice(0, 12));
-for (const file of ['hypernetes.mjs', 'hypernetes.mjs.map', 'build-id']) renameSync(join('build/next', file), join('build', file));
+for (const file of ['hypernetes.mjs', 'hypernetes.mjs.map', 'build-id'])
+  renameSync(join('build/next', file), join('build', file));
 writeFileSync('build/.stamp', startedAt.toISOString());
 const { utimesSync } = await import('node:fs');
 utimesSync('build/.stamp', startedAt, startedAt);

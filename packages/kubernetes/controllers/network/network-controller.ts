@@ -11,6 +11,7 @@ import {
 } from '../../client/index.ts';
 import { createQueue, type Controller, type ControllerContext } from '../machinery/controller.ts';
 import { addFinalizer, hasFinalizer, removeFinalizer } from '../machinery/finalizers.ts';
+import { isOn } from '../service-tables/pod-networks.ts';
 import {
   defaultNetworkRequest,
   deletionBlockers,
@@ -138,8 +139,9 @@ class NetworkController implements AsyncDisposable {
     return undefined;
   }
 
-  #blockersOf({ metadata }: Network): string {
-    const namespaces = this.#namespaces.list().filter(({ spec }) => spec?.network === metadata.name);
+  #blockersOf(network: Network): string {
+    const { metadata } = network;
+    const namespaces = this.#namespaces.list().filter((namespace) => isOn(namespace, network));
     const pods = this.#pods
       .list()
       .filter((pod) => pod.metadata.annotations?.[networkUidAnnotation] === metadata.uid && !isFinished(pod));

@@ -22,8 +22,8 @@ export class PodNetworks {
   }
 
   networkOf(namespace: string): Network | undefined {
-    const name = this.#namespaces.get(namespace)?.spec?.network;
-    return name === undefined || name === '' ? undefined : this.#networks.get(name);
+    const found = this.#namespaces.get(namespace);
+    return found === undefined ? undefined : networkOf(found, (name) => this.#networks.get(name));
   }
 
   namespacesOn(uid: string): string[] {
@@ -48,12 +48,26 @@ export class PodNetworks {
   }
 }
 
+/** Whether the namespace is on the network: by name, and of the same tenant. Another tenant may have taken the name of one that is gone. */
+export function isOn({ metadata, spec }: Namespace, network: Network): boolean {
+  return (
+    spec?.network === network.metadata.name &&
+    metadata.annotations?.['hypernetes.io/tenant-id'] === network.spec.tenantID
+  );
+}
+
+function networkOf(namespace: Namespace, find: (name: string) => Network | undefined): Network | undefined {
+  const network = find(namespace.spec?.network ?? '');
+  return network !== undefined && isOn(namespace, network) ? network : undefined;
+}
+
 export function networkUidOf(
-  { spec }: Namespace,
+  namespace: Namespace,
   find: (name: string) => Network | undefined,
 ): string | undefined {
-  const name = spec?.network;
-  return name === undefined || name === '' ? defaultNetworkUid : find(name)?.metadata.uid;
+  const name = namespace.spec?.network;
+  if (name === undefined || name === '') return defaultNetworkUid;
+  return networkOf(namespace, find)?.metadata.uid;
 }
 
 /** The gateway of the first subnet by name: where the network's name server answers. */
