@@ -1,4 +1,4 @@
-import type { Schema } from './schemas.ts';
+import type { Schema } from './schema.ts';
 
 // What the generated schemas lack: how lists and maps merge, which strings are quantities, and the kinds and fields of our own.
 // Source of the merge rules: the published Kubernetes API reference.

@@ -4,7 +4,7 @@ import type { AccessAttributes, PolicyRule } from '../../authorization/rules.ts'
 import { readObject } from '../request-body.ts';
 import type { ResourceCall, SpecialHandler } from '../resource-handler.ts';
 import { answer, requireVerb, specOf } from './answers.ts';
-import type { SpecialDependencies } from './index.ts';
+import type { SpecialDependencies } from './dependencies.ts';
 
 const group = 'authorization.k8s.io';
 

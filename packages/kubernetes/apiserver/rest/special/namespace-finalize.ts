@@ -2,7 +2,7 @@ import type { Namespace } from 'kubernetes-types/core/v1';
 import { readObject } from '../request-body.ts';
 import { writeContext, type SpecialHandler } from '../resource-handler.ts';
 import { answer, requireVerb } from './answers.ts';
-import type { SpecialDependencies } from './index.ts';
+import type { SpecialDependencies } from './dependencies.ts';
 
 /** PUT namespaces/<name>/finalize: the namespace controller says that nothing is left in it. */
 export function namespaceHandlers({ schemas }: SpecialDependencies): [string, SpecialHandler][] {

@@ -7,7 +7,7 @@ import { parseDeleteOptions } from '../delete-options.ts';
 import { readObject } from '../request-body.ts';
 import { writeContext, type ResourceCall, type SpecialHandler } from '../resource-handler.ts';
 import { answer, kindOf, requireVerb, success } from './answers.ts';
-import type { SpecialDependencies } from './index.ts';
+import type { SpecialDependencies } from './dependencies.ts';
 
 /** binding, eviction, log, and the refusal of exec, attach and port-forward without an upgrade. */
 export function podHandlers(dependencies: SpecialDependencies): [string, SpecialHandler][] {

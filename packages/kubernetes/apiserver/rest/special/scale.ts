@@ -14,7 +14,7 @@ import { formatSelector, none } from '../../columns/column-set.ts';
 import { fieldValidationOf, parseJson, readObject } from '../request-body.ts';
 import { subresourceOf, writeContext, type ResourceCall, type SpecialHandler } from '../resource-handler.ts';
 import { answer, requireVerb } from './answers.ts';
-import type { SpecialDependencies } from './index.ts';
+import type { SpecialDependencies } from './dependencies.ts';
 
 interface Scalable {
   readonly spec?: { readonly replicas?: number; readonly selector?: unknown };

@@ -6,7 +6,7 @@ import { formatTime } from '../../registry/deletion.ts';
 import { readObject } from '../request-body.ts';
 import { subresourceOf, type ResourceCall, type SpecialHandler } from '../resource-handler.ts';
 import { answer, requireVerb, specOf } from './answers.ts';
-import type { SpecialDependencies } from './index.ts';
+import type { SpecialDependencies } from './dependencies.ts';
 
 const defaultLifetimeSeconds = 3_600;
 const minLifetimeSeconds = 600;
