@@ -82,7 +82,7 @@ async function runStage(root: string, stage: Stage): Promise<number> {
     const child = spawnChild(program, args, {
       cwd: root,
       stdio: ['ignore', 'inherit', 'inherit'],
-      env: { ...process.env, FORCE_COLOR: '0' },
+      env: { ...process.env, FORCE_COLOR: '0', HN_LOG: process.env['HN_LOG'] ?? 'error' },
     });
     child.on('error', (error) => {
       console.error(`${program}: ${error.message}`);
