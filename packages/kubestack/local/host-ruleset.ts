@@ -40,6 +40,7 @@ export function hostRuleset(input: HostRulesetInput): string {
     `delete table ip ${input.table}`,
     `table ip ${input.table} {`,
     `  set dns { type ifname . ipv4_addr;${elements(dns)} }`,
+    `  set uplinks { type ipv4_addr;${elements(networks.map((network) => network.hostAddress))} }`,
     `  set external { type ifname . ipv4_addr;${elements(external)} }`,
     `  set reachable { type ifname;${elements(reachable.map((network) => `"${network.uplink}"`))} }`,
     `  set sources { type ipv4_addr; flags interval; auto-merge;${elements(sources)} }`,
@@ -51,6 +52,8 @@ export function hostRuleset(input: HostRulesetInput): string {
     '  chain input {',
     '    type filter hook input priority filter; policy accept;',
     `    iifname "${uplinkPattern}" jump from_network_to_host`,
+    // A host answers at all its addresses on all its interfaces: names of a network are for the network, and for the host itself.
+    `    iifname != "${uplinkPattern}" iifname != "lo" ip daddr @uplinks drop`,
     '  }',
     '  chain from_network_to_host {',
     '    ct state established,related accept',
@@ -69,6 +72,8 @@ export function hostRuleset(input: HostRulesetInput): string {
     '    ct state established,related accept',
     '    iifname @reachable oifname @reachable ct status dnat accept',
     `    oifname "${uplinkPattern}" drop`,
+    // Link-local destinations are the host's own neighbours, metadata services of clouds above all; routers do not forward to them (RFC 3927 7).
+    '    ip daddr 169.254.0.0/16 drop',
     '  }',
     '  chain to_network {',
     '    ct state established,related accept',

@@ -226,10 +226,12 @@ export class LocalLoadBalancerProvider implements LoadBalancerProvider {
       'uid'
     ];
     if (holder !== undefined) {
-      const name = this.#find(holder as string)?.name ?? (holder as string);
+      const other = this.#find(holder as string);
+      // Names of another tenant's load balancers are not for this one's eyes.
+      const by = other?.tenantId === spec.tenantId ? ` by load balancer "${other.name}"` : '';
       throw new PlatformError(
         'AlreadyExists',
-        `load balancer "${spec.name}": address ${address} is taken by load balancer "${name}"`,
+        `load balancer "${spec.name}": address ${address} is taken${by}`,
       );
     }
     this.#database.run('INSERT INTO load_balancer_addresses VALUES (?, ?)', address, spec.uid);

@@ -305,9 +305,15 @@ describe('two networks with the same CIDR', () => {
   it("refuse addresses that are somebody else's and members that are no pods", async () => {
     const member = { address: b1.address, port: 80 };
     const other = { uid: 'lb9', networkUid: 'net-b', tenantId: tenants[1] };
+    const own = { uid: 'lb8', members: [{ address: a1.address, port: 80 }] };
+    await expect(ensureBalancer(own)).rejects.toMatchObject({
+      reason: 'AlreadyExists',
+      message: expect.stringContaining('taken by load balancer "ns1/lb1"') as string,
+    });
+    // Who of another tenant has it is nobody's business.
     await expect(ensureBalancer({ ...other, members: [member] })).rejects.toMatchObject({
       reason: 'AlreadyExists',
-      message: expect.stringContaining('ns1/lb1') as string,
+      message: `load balancer "ns1/lb9": address ${external} is taken`,
     });
     for (const address of ['10.96.0.5', '169.254.64.9', '127.0.0.1', '8.8.8.8', '192.168.77.50']) {
       await expect(
@@ -324,6 +330,35 @@ describe('two networks with the same CIDR', () => {
     await expect(
       ensureBalancer({ ...other, tenantId: tenants[0], addresses: ['172.30.77.12'], members: [member] }),
     ).rejects.toMatchObject({ reason: 'Forbidden' });
+  });
+
+  it('reach no link-local address beside the host, and nobody there reaches their name server', async () => {
+    const place = `${prefix}meta`;
+    const script = [
+      'set -e',
+      `ip netns add ${place}`,
+      `ip link add name ${prefix}m type veth peer name eth0 netns ${place}`,
+      `ip address add 169.254.200.253/30 dev ${prefix}m`,
+      `ip link set dev ${prefix}m up`,
+      `ip -n ${place} address add 169.254.200.254/30 dev eth0`,
+      `ip -n ${place} link set dev eth0 up`,
+      `ip -n ${place} route add default via 169.254.200.253`,
+    ];
+    try {
+      await run('sh', [], { input: script.join('\n') });
+      const uplinks = await runText('ip', ['-4', '-br', 'address', 'show', 'to', '169.254.64.0/18']);
+      const uplink = uplinks.split('\n').find((line) => line.startsWith(`${prefix}u`)) ?? '';
+      const nameServer = /169\.254\.[0-9.]+/.exec(uplink)?.[0] ?? '';
+      expect(nameServer).not.toBe('');
+      const ask = `const r = new (require('dns').promises.Resolver)({ timeout: 700, tries: 1 }); r.setServers(['${nameServer}']);
+        r.resolve4('none.ns1.svc.cluster.local').catch((e) => console.log(e.code))`;
+      const outside = [`--net=/run/netns/${place}`, process.execPath, '-e', ask];
+      expect((await runText('nsenter', outside)).trim()).toBe('ETIMEOUT');
+      expect((await runText(process.execPath, ['-e', ask])).trim()).toBe('ENOTFOUND');
+      expect(await a1.canPing('169.254.200.254')).toBe(false);
+    } finally {
+      await run('ip', ['netns', 'delete', place], { allowExitCodes: [1] });
+    }
   });
 
   it('balance UDP too', async () => {
