@@ -114,7 +114,11 @@ export class PodContainer {
       void session?.finish(event.exitCode & 0xff);
       return;
     }
-    if (this.record.state === 'exited') return;
+    if (this.record.state === 'exited') {
+      // Told again, perhaps because it could not be written the first time.
+      await this.#host.save();
+      return;
+    }
     await this.#output?.waitForEnd(outputEndMs);
     await this.#writeBackFiles();
     const exitCode = event.exitCode & 0xff;
@@ -261,12 +265,15 @@ export class PodContainer {
     record.reason = outcome.reason;
     record.message = outcome.message;
     record.finishedAtNs = outcome.finishedAtNs.toString();
-    await this.#host.save();
-    this.#stdin?.destroy();
-    this.files[Symbol.dispose]();
-    for (const wake of [...this.#exitWaiters]) wake();
-    this.#exitWaiters.clear();
-    this.#emit('containerStopped');
+    try {
+      await this.#host.save();
+    } finally {
+      this.#stdin?.destroy();
+      this.files[Symbol.dispose]();
+      for (const wake of [...this.#exitWaiters]) wake();
+      this.#exitWaiters.clear();
+      this.#emit('containerStopped');
+    }
   }
 
   async #writeBackFiles(): Promise<void> {

@@ -43,6 +43,8 @@ export class PodSandbox {
   #nextStream: number;
   #hello: HelloReply | undefined;
   #ending = false;
+  /** Its folder is gone: whatever still runs must not write the record again. */
+  #forgotten = false;
 
   constructor(record: SandboxRecord, context: SandboxContext) {
     this.record = record;
@@ -58,14 +60,25 @@ export class PodSandbox {
       this.record.phase = 'ready';
       await this.#save();
     } catch (error) {
+      // A trace is what a sandbox that was answered for has.
+      this.record.trace = {};
       await this.destroy();
       throw error;
     }
     this.#joinPortal();
   }
 
-  /** Takes over a machine that an earlier process of ours started, or notes that it is gone. */
+  /** Takes over a machine that an earlier process of ours started, or notes that it is gone. Safe to repeat after a failure. */
   async reattach(): Promise<void> {
+    try {
+      await this.#reattach();
+    } catch (error) {
+      await this.#letGo();
+      throw error;
+    }
+  }
+
+  async #reattach(): Promise<void> {
     const { record } = this;
     for (const container of record.containers)
       this.#context.images.retain(container.imageId, `${imageHolderPrefix}${container.id}`);
@@ -87,7 +100,8 @@ export class PodSandbox {
     }
     this.#agent?.start();
     this.#joinPortal();
-    void this.#reconcile();
+    // Taken now: those that are created from here on are none of it.
+    void this.#reconcile([...this.containers.values()]);
   }
 
   async createContainer(config: ContainerConfig, image: ImageRecord): Promise<string> {
@@ -167,7 +181,7 @@ export class PodSandbox {
     await this.#mutex.run('stop', async () => {
       if (this.record.phase === 'stopped') return;
       this.record.phase = 'stopping';
-      await this.#save();
+      await this.#saveIfPossible();
       await this.#endMachine();
       for (const container of this.containers.values()) {
         await container.onMachineGone('the sandbox was stopped');
@@ -188,7 +202,10 @@ export class PodSandbox {
       this.#context.images.release(`${imageHolderPrefix}${container.record.id}`);
     }
     await this.#giveBack();
-    await this.#context.folders.remove(this.record.id);
+    await this.#mutex.run('save', async () => {
+      this.#forgotten = true;
+      await this.#context.folders.remove(this.record.id);
+    });
   }
 
   async trimConsole(): Promise<void> {
@@ -198,10 +215,17 @@ export class PodSandbox {
   /** Leaves everything running. */
   async close(): Promise<void> {
     this.#ending = true;
+    await this.#letGo();
+  }
+
+  async #letGo(): Promise<void> {
     this.#context.portals.leave(this.record.config.networkUid, this.record.id);
     for (const container of this.containers.values()) await container.close();
+    this.containers.clear();
     await this.#agent?.[Symbol.asyncDispose]();
     await this.#machine?.[Symbol.asyncDispose]();
+    this.#agent = undefined;
+    this.#machine = undefined;
   }
 
   // --- machine -------------------------------------------------------------------------------------------------
@@ -329,8 +353,8 @@ export class PodSandbox {
     record.message = `the virtual machine ended${said === '' ? '' : `; console: ${said}`}`;
     this.#context.log.warn({ sandboxId: record.id, message: record.message }, 'virtual machine ended');
     this.#context.portals.leave(record.config.networkUid, record.id);
+    await this.#saveIfPossible();
     try {
-      await this.#save();
       for (const container of this.containers.values()) await container.onMachineGone(record.message);
       await this.#agent?.[Symbol.asyncDispose]();
     } catch (error) {
@@ -380,11 +404,14 @@ export class PodSandbox {
 
   async #giveBack(): Promise<void> {
     const { record } = this;
-    // The machine is dead: nobody writes to its volumes any more.
-    for (const volume of record.volumes)
-      await this.#context.infrastructure.detachVolume(volume.volumeId, record.id);
-    await this.#context.infrastructure.teardownPod(record.id);
-    await rm(this.#context.folders.scratch(record.id), { force: true });
+    // A container that is being created ends first (its machine is gone): what it attaches until then is given back too.
+    await this.#mutex.run('containers', async () => {
+      // The machine is dead: nobody writes to its volumes any more.
+      for (const volume of record.volumes)
+        await this.#context.infrastructure.detachVolume(volume.volumeId, record.id);
+      await this.#context.infrastructure.teardownPod(record.id);
+      await rm(this.#context.folders.scratch(record.id), { force: true });
+    });
   }
 
   async #setupPort(signal?: AbortSignal) {
@@ -415,20 +442,22 @@ export class PodSandbox {
   }
 
   /** After a restart: what the guest knows better than the record (a start or a removal that was interrupted). */
-  async #reconcile(): Promise<void> {
+  async #reconcile(containers: readonly PodContainer[]): Promise<void> {
     try {
       const agent = this.#requireReady();
       const result = await agent.request({ $case: 'getState', value: {} }, { timeoutMs: requestTimeoutMs });
       const state = expectResult(result, 'state');
-      for (const container of [...this.containers.values()]) {
+      for (const container of containers) {
         const { record } = container;
-        if (record.state === 'creating') await this.#dropContainer(container);
+        if (record.state === 'creating')
+          await this.#mutex.run('containers', () => this.#dropContainer(container));
         const inGuest = state.containers.find((found) => found.containerId === record.id);
         if (record.state === 'created' && inGuest !== undefined && inGuest.startedAtNs !== 0n) {
           record.startedAtNs = guestTimeNs(inGuest.startedAtNs, nowNs()).toString();
           record.state = 'running';
           await this.#save();
         }
+        if (record.state === 'running' && inGuest?.exit !== undefined) await container.onExit(inGuest.exit);
         for (const set of record.files) if (record.state !== 'exited') container.files.resume(set);
       }
     } catch (error) {
@@ -475,11 +504,14 @@ export class PodSandbox {
 
   async #createInGuest(container: PodContainer, config: ContainerConfig, image: ImageRecord): Promise<void> {
     const { record } = container;
-    const [layerVolumeIds, mounts] = await Promise.all([
+    const work = [
       this.#requireDisks().mountLayers(image.layers),
       this.#prepareMounts(container, config),
       container.openOutput(),
-    ]);
+    ] as const;
+    // Where one fails the others still come to their end: what they attach and open is taken back after this.
+    await Promise.allSettled(work);
+    const [layerVolumeIds, mounts] = await Promise.all(work);
     const message = createContainer({
       containerId: record.id,
       config,
@@ -565,7 +597,21 @@ export class PodSandbox {
   // --- record --------------------------------------------------------------------------------------------------
 
   async #save(): Promise<void> {
-    await this.#mutex.run('save', () => this.#context.folders.save(this.record));
+    await this.#mutex.run('save', async () => {
+      if (!this.#forgotten) await this.#context.folders.save(this.record);
+    });
+  }
+
+  /** For what must go on without it (a full disk): after a crash the same is found out and done again. */
+  async #saveIfPossible(): Promise<void> {
+    try {
+      await this.#save();
+    } catch (error) {
+      this.#context.log.error(
+        { err: error, sandboxId: this.record.id },
+        'sandbox record could not be written',
+      );
+    }
   }
 
   /** The first of so many numbers never used in this machine's life. */

@@ -49,6 +49,8 @@ export class SandboxManager implements SandboxService {
   readonly #mutex = new KeyedMutex();
   /** Sandboxes whose end was interrupted. */
   readonly #leftovers: WorkQueue;
+  /** Sandboxes whose machine could not be taken over yet (a log that cannot be opened): the others do not wait for them. */
+  readonly #unattached: WorkQueue;
   #context: SandboxContext | undefined;
   #housekeeping: NodeJS.Timeout | undefined;
 
@@ -59,6 +61,10 @@ export class SandboxManager implements SandboxService {
     this.#leftovers = new WorkQueue((id) => this.#finishLeftover(id), {
       onError: (sandboxId, error) =>
         this.#log.warn({ sandboxId, message: error.message }, 'interrupted sandbox could not be ended yet'),
+    });
+    this.#unattached = new WorkQueue((id) => this.#reattach(id), {
+      onError: (sandboxId, error) =>
+        this.#log.error({ sandboxId, message: error.message }, 'sandbox could not be taken over yet'),
     });
   }
 
@@ -72,7 +78,10 @@ export class SandboxManager implements SandboxService {
       records.map(async (record) => {
         const sandbox = new PodSandbox(record, this.#requireContext());
         this.#sandboxes.set(record.id, sandbox);
-        await sandbox.reattach();
+        await sandbox.reattach().catch((error: unknown) => {
+          this.#log.error({ err: error, sandboxId: record.id }, 'sandbox could not be taken over yet');
+          this.#unattached.add(record.id);
+        });
         if (record.phase === 'creating' || record.phase === 'stopping') this.#leftovers.add(record.id);
       }),
     );
@@ -195,6 +204,7 @@ export class SandboxManager implements SandboxService {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#housekeeping);
     await this.#leftovers[Symbol.asyncDispose]();
+    await this.#unattached[Symbol.asyncDispose]();
     await this.#context?.portals[Symbol.asyncDispose]();
     await Promise.all([...this.#sandboxes.values()].map((sandbox) => sandbox.close()));
     await this.#context?.hypervisor[Symbol.asyncDispose]();
@@ -274,6 +284,11 @@ export class SandboxManager implements SandboxService {
       await sandbox.destroy();
       this.#sandboxes.delete(id);
     }
+    return undefined;
+  }
+
+  async #reattach(id: string): Promise<undefined> {
+    await this.#sandboxes.get(id)?.reattach();
     return undefined;
   }
 
