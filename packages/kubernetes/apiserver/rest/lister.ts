@@ -6,6 +6,7 @@ import type { StoreDispatcher } from '../cache/store-dispatcher.ts';
 import { expired } from '../http/status-error.ts';
 import type { ResourceStorage } from '../registry/resource-storage.ts';
 import { formatContinueToken, parseContinueToken, type ContinueToken } from './continue-token.ts';
+import { followNamespace } from './namespace-change.ts';
 import type { Selection } from './selection.ts';
 
 /** meta/v1 ListOptions as far as reading goes. */
@@ -176,6 +177,9 @@ export class Lister {
     limit: number,
     from: ContinueToken,
   ): Promise<ListPage> {
+    const { namespace } = selection.scope;
+    if (namespace !== undefined)
+      followNamespace(this.#dispatcher, namespace, from.revision, () => undefined)();
     const prefix = scanPrefix(storage, selection);
     const found: CachedObject[] = [];
     let startAfterKey = from.startAfterKey;

@@ -114,4 +114,39 @@ describe('watch', () => {
     await using watch = await server.watch(`${maps}?watch=1&resourceVersion=${from}`);
     expect((await watch.next()).object.metadata.name).toBe('before-restart');
   });
+
+  test('of a namespace ends with it, and its past is not for the one that takes the name', async () => {
+    const place = '/api/v1/namespaces/again';
+    const secrets = `${place}/secrets`;
+    const remove = async (): Promise<void> => {
+      await server.request('DELETE', place);
+      const finalize = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'again' }, spec: {} };
+      await server.request('PUT', `${place}/finalize`, { body: finalize });
+      expect((await server.get(place)).code).toBe(404);
+    };
+    await server.create('/api/v1/namespaces', { metadata: { name: 'again' } });
+    await server.create(secrets, { metadata: { name: 'old' } });
+    const from = (await server.get(secrets)).body.metadata.resourceVersion as string;
+    const page = `${secrets}?limit=1`;
+    await server.create(secrets, { metadata: { name: 'old2' } });
+    const token = (await server.get(page)).body.metadata.continue as string;
+    await using watch = await server.watch(`${secrets}?watch=1&resourceVersion=${from}`);
+    expect((await watch.next()).object.metadata.name).toBe('old2');
+    for (const name of ['old', 'old2']) await server.request('DELETE', `${secrets}/${name}`);
+    await remove();
+    await watch.ended;
+    await server.create('/api/v1/namespaces', { metadata: { name: 'again' } });
+    await server.create(secrets, { metadata: { name: 'new' } });
+    for (const query of [
+      `watch=1&resourceVersion=${from}`,
+      `resourceVersion=${from}&resourceVersionMatch=Exact`,
+      `limit=1&continue=${token}`,
+    ]) {
+      expect((await server.get(`${secrets}?${query}`)).body).toMatchObject({ code: 410, reason: 'Expired' });
+    }
+    const now = (await server.get(secrets)).body;
+    expect(now.items).toHaveLength(1);
+    const exact = `resourceVersion=${now.metadata.resourceVersion}&resourceVersionMatch=Exact`;
+    expect((await server.get(`${secrets}?${exact}`)).body.items).toHaveLength(1);
+  });
 });

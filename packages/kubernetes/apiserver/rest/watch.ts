@@ -10,6 +10,7 @@ import { toStatus } from '../http/status-error.ts';
 import type { ResourceStorage } from '../registry/resource-storage.ts';
 import { forbiddenParameter, parseVersion } from './lister.ts';
 import { renderBookmark, renderObject, type Rendering } from './representation.ts';
+import { followNamespace } from './namespace-change.ts';
 import type { Selection } from './selection.ts';
 import { WatchStream } from './watch-stream.ts';
 
@@ -117,26 +118,34 @@ export async function serveWatch(
       send(frame('BOOKMARK', renderBookmark(String(startRevision), initialEventsEnd, rendering)));
     }
   }
-  const unsubscribe = storage.cache.subscribe(
-    {
-      scope: selection.scope,
-      onEvent: (event) => {
-        const change = changeFor(event, storage, selection.matches);
-        if (change === undefined) return;
-        send(
-          event.encoded(`${key}/${change.type}`, () =>
-            frame(change.type, renderObject(change.item, rendering, Date.now())),
-          ),
-        );
-      },
-      onLost: (error) => {
-        send(frame('ERROR', JSON.stringify(toStatus(error))));
-        stream?.end();
-      },
+  const { namespace } = selection.scope;
+  const unfollow =
+    namespace === undefined
+      ? () => undefined
+      : followNamespace(dispatcher, namespace, startRevision, () => stream?.end());
+  let unsubscribe = unfollow;
+  const watcher = {
+    scope: selection.scope,
+    onEvent: (event: CacheEvent) => {
+      const change = changeFor(event, storage, selection.matches);
+      if (change === undefined) return;
+      send(
+        event.encoded(`${key}/${change.type}`, () =>
+          frame(change.type, renderObject(change.item, rendering, Date.now())),
+        ),
+      );
     },
-    startRevision,
-  );
+    onLost: (error: Error) => {
+      send(frame('ERROR', JSON.stringify(toStatus(error))));
+      stream?.end();
+    },
+  };
   try {
+    const unwatch = storage.cache.subscribe(watcher, startRevision);
+    unsubscribe = () => {
+      unwatch();
+      unfollow();
+    };
     const contentType = 'application/json';
     stream = new WatchStream(
       startStream(context.response, { code: 200, contentType }),
