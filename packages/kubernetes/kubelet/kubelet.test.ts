@@ -84,6 +84,12 @@ async function untilEvent(reason: string, text: string): Promise<Event> {
   });
 }
 
+/** How often events with the reason were recorded, equal ones counted up. */
+async function timesSaid(reason: string): Promise<number> {
+  const { items } = await kube.list<Event>(resources.events);
+  return items.filter((event) => event.reason === reason).reduce((sum, { count = 1 }) => sum + count, 0);
+}
+
 function isReady(pod: Pod): boolean {
   return pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
 }
@@ -309,6 +315,12 @@ describe('a pod', () => {
       ({ status }) => status?.containerStatuses?.[0]?.state?.waiting?.reason === 'CreateContainerConfigError',
     );
     expect(pod.status?.containerStatuses?.[0]?.state?.waiting?.message).toBe('secret "nope" not found');
+    await new Promise((resolve) => setTimeout(resolve, 1_600)); // the back-off is at two seconds now
+    const data = { p: Buffer.from('x').toString('base64') };
+    await kube.create(resources.secrets, { metadata: { name: 'nope', namespace: 'default' }, data } as never);
+    const created = Date.now();
+    await untilPod('ready', isReady);
+    expect(Date.now() - created).toBeLessThan(1_000);
   });
 
   it('registers its cinder volume for the runtime, and waits for one that cannot be attached', async () => {
@@ -325,6 +337,77 @@ describe('a pod', () => {
     await untilPod('ready', isReady);
     const mount = cri.find('nginx')?.config.mounts.find(({ containerPath }) => containerPath === '/data');
     expect(mount?.hostPath).toMatch(/\/volumes\/kubernetes\.io~cinder\/d$/);
+  });
+
+  it.each(['Always', 'IfNotPresent'])(
+    'whose volume is in use tries ever less often, with policy %s asking for its image once',
+    async (imagePullPolicy) => {
+      const volumeID = '651b2a7b-683e-47e1-bdd6-e3c62e8f91c0';
+      const inUse = `attach volume ${volumeID}: in use by pod other`;
+      cri.failCreate = new PlatformError('Precondition', inUse);
+      await createPod({
+        containers: [
+          {
+            name: 'nginx',
+            image: 'nginx',
+            imagePullPolicy,
+            volumeMounts: [{ name: 'd', mountPath: '/data' }],
+          },
+        ],
+        volumes: [{ name: 'd', cinder: { volumeID, fsType: 'ext4' } }],
+      });
+      await untilEvent('FailedAttachVolume', inUse);
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      // At 0, 0.5, 1.5 and 3.5 seconds.
+      expect(cri.failedCreates).toBe(3);
+      expect(cri.calls.filter((call) => call.startsWith('pullImage'))).toEqual(['pullImage nginx']);
+      cri.failCreate = undefined;
+      await untilPod('ready', isReady);
+      await waitFor('all attempts as events', { timeoutMs: 2_000, intervalMs: 10 }, async () => {
+        return (await timesSaid('FailedAttachVolume')) === cri.failedCreates;
+      });
+      expect([await timesSaid('Pulling'), await timesSaid('Pulled')]).toEqual([1, 1]);
+    },
+  );
+
+  it('whose image is there says so once, however often its volume fails', async () => {
+    const volumeID = '651b2a7b-683e-47e1-bdd6-e3c62e8f91c0';
+    await createPod({}, 'first');
+    await untilPod('ready', isReady, 'first');
+    const before = cri.calls.filter((call) => call.startsWith('pullImage')).length;
+    cri.failCreate = new PlatformError('NotFound', `attach volume ${volumeID}: there is no such volume`);
+    await createPod({
+      containers: [
+        {
+          name: 'nginx',
+          image: 'nginx',
+          imagePullPolicy: 'IfNotPresent',
+          volumeMounts: [{ name: 'd', mountPath: '/data' }],
+        },
+      ],
+      volumes: [{ name: 'd', cinder: { volumeID } }],
+    });
+    await waitFor('two attempts', { timeoutMs: 5_000, intervalMs: 10 }, () => cri.failedCreates === 2);
+    cri.failCreate = undefined;
+    await untilPod('ready', isReady);
+    expect(cri.calls.filter((call) => call.startsWith('pullImage'))).toHaveLength(before);
+    const { items } = await kube.list<Event>(resources.events);
+    const present = items.filter(({ message }) => message?.includes('already present on machine') === true);
+    expect(present.map(({ count }) => count)).toEqual([1]);
+  });
+
+  it('that is deleted while it waits for its volume goes at once', async () => {
+    const volumeID = '651b2a7b-683e-47e1-bdd6-e3c62e8f91c0';
+    cri.failCreate = new PlatformError('NotFound', `attach volume ${volumeID}: there is no such volume`);
+    await createPod({
+      containers: [{ name: 'nginx', image: 'nginx', volumeMounts: [{ name: 'd', mountPath: '/data' }] }],
+      volumes: [{ name: 'd', cinder: { volumeID } }],
+    });
+    await untilEvent('FailedAttachVolume', volumeID);
+    await kube.delete(resources.pods, { namespace: 'default', name: 'web' }, { gracePeriodSeconds: 5 });
+    await waitFor('pod gone', { timeoutMs: 2_000, intervalMs: 10 }, async () => {
+      return (await kube.list(resources.pods)).items.length === 0 && cri.sandboxes.size === 0;
+    });
   });
 
   it('too big for the node fails at once', async () => {

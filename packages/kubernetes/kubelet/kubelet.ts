@@ -75,7 +75,7 @@ async function start(config: KubeletConfig, stack: DisposalStack): Promise<Kubel
     connections: portForwardConnections(cri),
     execSync: (...args) => cri.execSync(...args),
   };
-  const references = stack.use(new ReferencedObjects(client, changed));
+  const references = stack.use(new ReferencedObjects(client, (podUid) => objectsChanged(podUid)));
   const puller = stack.use(new ImagePuller(cri, events, changed));
   const probes = stack.use(new ProbeManager(tools, events, changed));
   const killer = stack.use(new ContainerKiller(cri, tools, events, changed));
@@ -116,6 +116,10 @@ async function start(config: KubeletConfig, stack: DisposalStack): Promise<Kubel
       podLogsDir: config.podLogsDir,
     }),
   });
+  const objectsChanged = (podUid: string): void => {
+    sync.objectsChanged(podUid);
+    changed(podUid);
+  };
   const queue = stack.use(
     new WorkQueue((podUid, signal) => sync.reconcile(podUid, signal), {
       concurrency: concurrentPods,

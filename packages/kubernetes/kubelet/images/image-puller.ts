@@ -31,7 +31,8 @@ export interface ImageRuntime {
 
 type Pull =
   | { readonly kind: 'pulling' }
-  | { readonly kind: 'pulled'; readonly imageRef: string }
+  /** Here by the container's policy, for the start that is being tried. */
+  | { readonly kind: 'ready'; readonly imageRef: string }
   | {
       readonly kind: 'failed';
       readonly message: string;
@@ -82,12 +83,12 @@ export class ImagePuller implements AsyncDisposable {
       return { kind: 'failed', reason: 'InvalidImageName', message, retryAtMs: undefined };
     }
     const policy = container.imagePullPolicy ?? defaultPullPolicy(reference);
-    const pulled = await this.#takePulled(pod, container);
-    if (pulled !== undefined) return pulled;
+    const ready = await this.#getReady(pod, container);
+    if (ready !== undefined) return ready;
     if (policy !== 'Always') {
       const image = await this.#runtime.findImage(name);
       if (image !== undefined) {
-        this.#forgetOne(pod, container);
+        this.#set(pod, container, { kind: 'ready', imageRef: image.id === '' ? name : image.id });
         this.#events.normal(pod, 'Pulled', `Container image "${name}" already present on machine`, container);
         return { kind: 'present', image };
       }
@@ -98,6 +99,14 @@ export class ImagePuller implements AsyncDisposable {
       }
     }
     return await this.#pullOrWait(pod, container, reference, secrets);
+  }
+
+  /**
+   * The container was made, or could not be with this image: the next start asks the policy again. Until then ensure() goes on answering
+   * what it found, so that tries of one start pull and tell once.
+   */
+  used(pod: Pod, container: Container): void {
+    this.#pulls.get(pod.metadata.uid)?.delete(this.#keyOf(container));
   }
 
   /** The pod is gone. */
@@ -124,19 +133,15 @@ export class ImagePuller implements AsyncDisposable {
     ofPod.set(this.#keyOf(container), pull);
   }
 
-  #forgetOne(pod: Pod, container: Container): void {
-    this.#pulls.get(pod.metadata.uid)?.delete(this.#keyOf(container));
-  }
-
-  /** A finished pull counts once: the next start of the container asks the policy again. */
-  async #takePulled(pod: Pod, container: Container): Promise<ImageState | undefined> {
+  async #getReady(pod: Pod, container: Container): Promise<ImageState | undefined> {
     const pull = this.#get(pod, container);
-    if (pull?.kind !== 'pulled') return undefined;
-    this.#forgetOne(pod, container);
+    if (pull?.kind !== 'ready') return undefined;
     const image =
       (await this.#runtime.findImage(pull.imageRef)) ??
       (await this.#runtime.findImage(container.image ?? ''));
-    return image === undefined ? undefined : { kind: 'present', image };
+    if (image !== undefined) return { kind: 'present', image };
+    this.used(pod, container);
+    return undefined;
   }
 
   async #pullOrWait(
@@ -200,7 +205,7 @@ export class ImagePuller implements AsyncDisposable {
         `Successfully pulled image "${name}" in ${took} (${took} including waiting). Image size: ${image?.size ?? 0n} bytes.`,
         container,
       );
-      this.#set(pod, container, { kind: 'pulled', imageRef });
+      this.#set(pod, container, { kind: 'ready', imageRef });
     } catch (error) {
       if (this.#abort.signal.aborted) return;
       const { message } = toPlatformError(error);

@@ -24,6 +24,7 @@ import type { Waiting } from './container-status.ts';
 import { runHook } from './lifecycle-hooks.ts';
 import type { PodEvents } from './pod-events.ts';
 import type { PodAction } from './pod-plan.ts';
+import type { Trouble } from './start-back-off.ts';
 
 /** A postStart handler without an end of its own is given this long. */
 const postStartTimeoutS = 3_600;
@@ -55,7 +56,12 @@ export type StartOutcome =
   /** Its image is on the way: the puller will tell. */
   | { readonly kind: 'pulling' }
   | { readonly kind: 'waiting'; readonly waiting: Waiting; readonly retryAtMs: number | undefined }
-  | { readonly kind: 'failed'; readonly waiting: Waiting; readonly error: PlatformError }
+  | {
+      readonly kind: 'failed';
+      readonly trouble: Trouble;
+      readonly waiting: Waiting;
+      readonly error: PlatformError;
+    }
   /** It runs, but its postStart handler failed: it must go. */
   | { readonly kind: 'hookFailed'; readonly containerId: string };
 
@@ -80,9 +86,9 @@ export class ContainerStarter {
     try {
       config = await this.#configure(action, context, state.image);
     } catch (error) {
-      return this.#fail(pod, container, 'CreateContainerConfigError', error);
+      return this.#fail(context, container, 'config', error);
     }
-    const { cri, events } = this.#parts;
+    const { cri, events, puller } = this.#parts;
     let containerId;
     try {
       containerId = await cri.createContainer(
@@ -94,11 +100,12 @@ export class ContainerStarter {
     } catch (error) {
       return this.#failCreate(context, container, error);
     }
+    puller.used(pod, container);
     events.normal(pod, 'Created', `Created container: ${container.name}`, container);
     try {
       await cri.startContainer(containerId, context.signal);
     } catch (error) {
-      return this.#fail(pod, container, 'RunContainerError', error);
+      return this.#fail(context, container, 'runtime', error, 'RunContainerError');
     }
     events.normal(pod, 'Started', `Started container ${container.name}`, container);
     return await this.#postStart(action, context, containerId);
@@ -186,22 +193,39 @@ export class ContainerStarter {
   }
 
   /** A block device that cannot be attached is the volume's trouble, not the container's: the pod waits for it. */
-  #failCreate(context: StartContext, container: Container, error: unknown): StartOutcome {
-    const { message } = toPlatformError(error);
-    for (const { name, volumeId } of context.volumes.values()) {
-      if (volumeId === undefined || !message.includes(volumeId)) continue;
-      const text = `AttachVolume.Attach failed for volume "${name}" : ${message}`;
-      this.#parts.events.warning(context.pod, 'FailedAttachVolume', text);
-      const waiting = { reason: 'ContainerCreating', message: text };
-      return { kind: 'failed', waiting, error: toPlatformError(error) };
+  #failCreate(context: StartContext, container: Container, thrown: unknown): StartOutcome {
+    const error = toPlatformError(thrown);
+    const { message } = error;
+    const volume = [...context.volumes.values()].find(
+      ({ volumeId }) => volumeId !== undefined && message.includes(volumeId),
+    );
+    if (volume === undefined || context.signal.aborted) {
+      // The image may be what is wrong with it: the next try asks for it by its policy.
+      this.#parts.puller.used(context.pod, container);
+      return this.#fail(context, container, 'runtime', error, 'CreateContainerError');
     }
-    return this.#fail(context.pod, container, 'CreateContainerError', error);
+    const text = `AttachVolume.Attach failed for volume "${volume.name}" : ${message}`;
+    this.#parts.events.warning(context.pod, 'FailedAttachVolume', text);
+    return {
+      kind: 'failed',
+      trouble: 'attach',
+      waiting: { reason: 'ContainerCreating', message: text },
+      error,
+    };
   }
 
-  #fail(pod: Pod, container: Container, reason: string, thrown: unknown): StartOutcome {
+  #fail(
+    { pod, signal }: StartContext,
+    container: Container,
+    trouble: Trouble,
+    thrown: unknown,
+    reason = 'CreateContainerConfigError',
+  ): StartOutcome {
+    // Cut short by the pod's deletion: nothing is wrong with the container.
+    if (signal.aborted) throw thrown;
     const error = toPlatformError(thrown);
     this.#parts.events.warning(pod, 'Failed', `Error: ${error.message}`, container);
-    return { kind: 'failed', waiting: { reason, message: error.message }, error };
+    return { kind: 'failed', trouble, waiting: { reason, message: error.message }, error };
   }
 }
 

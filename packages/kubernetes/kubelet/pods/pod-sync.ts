@@ -23,10 +23,14 @@ import { planPod, type PodAction, type PodPlan } from './pod-plan.ts';
 import type { PodRemover } from './pod-remover.ts';
 import { podStatus, statusPatch, type PodStatusInput } from './pod-status.ts';
 import type { PodStore } from './pod-store.ts';
+import { StartBackOff } from './start-back-off.ts';
 
 const log = createLogger('kubelet:pods');
 /** More rounds than a pod needs: the next event goes on from there. */
 const roundsMax = 64;
+/** What stands besides the containers in a pod's back-off: no container can have such a name. */
+const volumesKey = '/volumes';
+const sandboxKey = '/sandbox';
 /** Pods are looked at this often without any reason; those with files from API objects and tokens more often. */
 const resyncMs = 300_000;
 const refreshMs = 60_000;
@@ -61,6 +65,8 @@ interface Memory {
   written: { readonly status: PodStatus; readonly version: string | undefined } | undefined;
   retryAtMs: number | undefined;
   annotated: string;
+  /** What could not be started: by container name, and the volumes as a whole. */
+  readonly backOff: StartBackOff;
 }
 
 /** Makes what runs match the API, one pod at a time: the reconcile function of the kubelet's queue, keyed by pod uid. */
@@ -79,6 +85,11 @@ export class PodSync {
   /** The pod's deletion was asked for, or it is gone: start no more of it. */
   interrupt(uid: string): void {
     this.#aborts.get(uid)?.abort();
+  }
+
+  /** An object the pod names came, changed or went: what failed for want of it is tried at once. */
+  objectsChanged(uid: string): void {
+    this.#memory.get(uid)?.backOff.clearTrouble('config');
   }
 
   async reconcile(uid: string, signal: AbortSignal): Promise<{ requeueAfterMs?: number } | undefined> {
@@ -118,7 +129,13 @@ export class PodSync {
   #remember(uid: string): Memory {
     const known = this.#memory.get(uid);
     if (known !== undefined) return known;
-    const fresh: Memory = { waiting: new Map(), written: undefined, retryAtMs: undefined, annotated: '' };
+    const fresh: Memory = {
+      waiting: new Map(),
+      written: undefined,
+      retryAtMs: undefined,
+      annotated: '',
+      backOff: new StartBackOff(),
+    };
     this.#memory.set(uid, fresh);
     return fresh;
   }
@@ -202,7 +219,7 @@ export class PodSync {
     memory: Memory,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const volumes = plan.ending ? new Map<string, never>() : await this.#setUpVolumes(pod, runtime);
+    const volumes = plan.ending ? new Map<string, never>() : await this.#setUpVolumes(pod, runtime, memory);
     for (const name of plan.backOff.keys()) this.#sayBackOff(pod, runtime, name);
     let progressed = false;
     let failure: PlatformError | undefined;
@@ -239,9 +256,8 @@ export class PodSync {
     const { cri, killer, remover } = this.#parts;
     switch (action.kind) {
       case 'createSandbox':
-        if (volumes instanceof VolumeError) throw volumes;
-        await this.#createSandbox(action, pod, signal);
-        return true;
+        if (volumes instanceof VolumeError) return this.#retryLater(memory, volumesKey);
+        return await this.#createSandbox(action, pod, memory, signal);
       case 'stopSandbox':
         await cri.stopSandbox(action.sandboxId);
         return true;
@@ -257,26 +273,35 @@ export class PodSync {
         return false;
       }
       case 'startContainer':
-        if (volumes instanceof VolumeError) throw volumes;
+        if (volumes instanceof VolumeError) return this.#retryLater(memory, volumesKey);
         return await this.#startContainer(action, pod, runtime, volumes, memory, signal);
       case 'finalize':
         return false; // done before the others
     }
   }
 
-  async #setUpVolumes(pod: Pod, runtime: PodRuntime): Promise<SetUpVolumes | VolumeError> {
+  /**
+   * Tried whenever the pod is looked at, for what was missing may be there now; a failure is told once per attempt of the back-off,
+   * and whenever it is another one.
+   */
+  async #setUpVolumes(pod: Pod, runtime: PodRuntime, memory: Memory): Promise<SetUpVolumes | VolumeError> {
     const { volumes, references, tokens, events } = this.#parts;
     const { uid, namespace } = pod.metadata;
     try {
-      return await volumes.setUp(pod, {
+      const ready = await volumes.setUp(pod, {
         facts: this.#facts(runtime),
         getConfigMap: (name) => references.getConfigMap(uid, namespace, name),
         getSecret: (name) => references.getSecret(uid, namespace, name),
         getToken: (request) => tokens.get(pod, request),
       });
+      memory.backOff.clear(volumesKey);
+      return ready;
     } catch (error) {
       if (!(error instanceof VolumeError)) throw error;
-      events.warning(pod, 'FailedMount', error.message);
+      if (memory.backOff.fail(volumesKey, 'volume', error.message, this.#clock.now())) {
+        events.warning(pod, 'FailedMount', error.message);
+        log.info({ podUid: uid, error: error.message }, 'volume not set up, to be tried again');
+      }
       return error;
     }
   }
@@ -296,9 +321,11 @@ export class PodSync {
   async #createSandbox(
     action: Extract<PodAction, { kind: 'createSandbox' }>,
     pod: Pod,
+    memory: Memory,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { cri, events, runtimeHandler, sandboxSettings } = this.#parts;
+    if (memory.backOff.waits(sandboxKey, this.#clock.now())) return this.#retryLater(memory, sandboxKey);
     if (action.replaces !== undefined) {
       const text = 'Pod sandbox changed, it will be killed and re-created.';
       events.normal(pod, 'SandboxChanged', text);
@@ -311,8 +338,11 @@ export class PodSync {
       if (signal.aborted) throw error;
       const { message } = toPlatformError(error);
       events.warning(pod, 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${message}`);
+      memory.backOff.fail(sandboxKey, 'sandbox', message, this.#clock.now());
       throw error;
     }
+    memory.backOff.clear(sandboxKey);
+    return true;
   }
 
   async #startContainer(
@@ -325,6 +355,7 @@ export class PodSync {
   ): Promise<boolean> {
     const { starter, killer, cri } = this.#parts;
     const { name } = action.container;
+    if (memory.backOff.waits(name, this.#clock.now())) return this.#retryLater(memory, name);
     const config = sandboxConfig(pod, action.sandbox.attempt, this.#parts.sandboxSettings());
     const outcome = await starter.start(action, {
       pod,
@@ -336,18 +367,25 @@ export class PodSync {
     switch (outcome.kind) {
       case 'started':
         memory.waiting.delete(name);
+        memory.backOff.clear(name);
         return true;
       case 'pulling':
         if (memory.waiting.get(name)?.reason !== 'ImagePullBackOff') memory.waiting.delete(name);
         return false;
       case 'waiting':
         memory.waiting.set(name, outcome.waiting);
-        memory.retryAtMs = Math.min(outcome.retryAtMs ?? Infinity, memory.retryAtMs ?? Infinity);
-        if (memory.retryAtMs === Infinity) memory.retryAtMs = undefined;
+        wakeAt(memory, outcome.retryAtMs);
         return false;
-      case 'failed':
+      case 'failed': {
+        const { message } = outcome.error;
         memory.waiting.set(name, outcome.waiting);
-        throw outcome.error;
+        memory.backOff.fail(name, outcome.trouble, message, this.#clock.now());
+        log.info(
+          { podUid: pod.metadata.uid, name, error: message },
+          'container not started, to be tried again',
+        );
+        return this.#retryLater(memory, name);
+      }
       case 'hookFailed': {
         const { uid, namespace, name: podName } = pod.metadata;
         const fresh = await cri.podRuntime(uid, namespace, podName);
@@ -359,6 +397,12 @@ export class PodSync {
         return false;
       }
     }
+  }
+
+  /** Nothing was changed; the pod comes again when the back-off of the key ends. */
+  #retryLater(memory: Memory, key: string): false {
+    wakeAt(memory, memory.backOff.retryAtMs(key));
+    return false;
   }
 
   async #writeStatus(pod: Pod, runtime: PodRuntime, plan: PodPlan, memory: Memory): Promise<void> {
@@ -427,6 +471,10 @@ export class PodSync {
       if (!isGone(error)) throw error;
     }
   }
+}
+
+function wakeAt(memory: Memory, atMs: number | undefined): void {
+  if (atMs !== undefined) memory.retryAtMs = Math.min(atMs, memory.retryAtMs ?? Infinity);
 }
 
 /** What the pod really got, and how long each phase of its start took (docs/reference/annotations.md). */

@@ -10,6 +10,7 @@ import {
   PodSandboxState,
   PodSandboxStatus,
   RuntimeServiceService,
+  type AuthConfig,
   type ContainerConfig,
   type Image,
   type PodSandboxConfig,
@@ -58,8 +59,12 @@ export class CriDouble implements AsyncDisposable {
   /** What a stop takes; the processes ignore SIGTERM when it is longer than the grace period. */
   stopMs = 0;
   exec: Exec = () => ({ exitCode: 0, output: '' });
-  /** Set to have the next createContainer fail. */
+  /** Set to have createContainer fail. */
   failCreate: PlatformError | undefined;
+  /** How often it did. */
+  failedCreates = 0;
+  /** What came with each pull, in order. */
+  readonly pullAuth: (AuthConfig | undefined)[] = [];
   streamingUrl = '';
   readonly #events = new EventEmitter().setMaxListeners(0);
   #server: RunningGrpcServer | undefined;
@@ -237,7 +242,10 @@ export class CriDouble implements AsyncDisposable {
       createContainer: unary(
         'create',
         ({ podSandboxId, config }: { podSandboxId: string; config: ContainerConfig }) => {
-          if (this.failCreate !== undefined) throw this.failCreate;
+          if (this.failCreate !== undefined) {
+            this.failedCreates += 1;
+            throw this.failCreate;
+          }
           const sandbox = this.#sandbox(podSandboxId);
           const { name = '', attempt = 0 } = config.metadata ?? {};
           const id = `${name}-${attempt}-${this.#count}`;
@@ -341,8 +349,9 @@ export class CriDouble implements AsyncDisposable {
           [...this.images.values()].find(({ id }) => id === image?.image),
         info: {},
       })),
-      pullImage: unary('pull', ({ image }: { image?: { image: string } }) => {
+      pullImage: unary('pull', ({ image, auth }: { image?: { image: string }; auth?: AuthConfig }) => {
         const name = image?.image ?? '';
+        this.pullAuth.push(auth);
         this.calls.push(`pullImage ${name}`);
         if (!this.registry.has(name)) throw new PlatformError('NotFound', `${name}: not found`);
         const id = `sha256:${name}`;
