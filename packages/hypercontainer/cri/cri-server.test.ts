@@ -390,6 +390,15 @@ describe('images', () => {
     });
     expect(answer.imageRef).toBe('docker.io/library/nginx:latest');
     expect(images.loads).toEqual(['/tmp/x.tar']);
+    // What can be an image of a pod is never opened as a file.
+    const name = spec('tmp/x.tar', { 'hypernetes.io/archive': 'true' });
+    const refused = callImage(imageClient.pullImage, {
+      image: name,
+      auth: undefined,
+      sandboxConfig: undefined,
+    });
+    await expect(refused).rejects.toMatchObject({ reason: 'Invalid' });
+    expect(images.loads).toEqual(['/tmp/x.tar']);
   });
 
   test('status, list, remove, file system', async () => {

@@ -37,6 +37,9 @@ export function createImageService(options: ImageServiceOptions): ImageServiceSe
   const pull = async (request: PullImageRequest, signal: AbortSignal): Promise<string> => {
     const name = named(request.image);
     if (request.image?.annotations[annotations.imageArchive] === 'true') {
+      // A reference never begins so: whoever passes on the annotations of pods cannot open a file of the host with it.
+      if (!name.startsWith('/'))
+        throw new PlatformError('Invalid', `image archive ${name}: must be an absolute path`);
       const loaded = await images.load(name);
       return loaded.map((image) => image.references[0] ?? image.id).join(', ');
     }

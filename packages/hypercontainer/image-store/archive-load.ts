@@ -213,7 +213,7 @@ async function loadImage(archive: ImageArchive, image: FoundImage, options: Load
   await options.layers.holding(parsed.diffIds, async () => {
     for (const [index, member] of image.layers.entries()) {
       const what = `image archive ${archive.path} layer ${index}`;
-      await options.layers.ensure(parsed.diffIds[index] ?? '', () =>
+      await options.layers.ensure(parsed.diffIds[index] ?? '', `${archive.path} ${member.offset}`, () =>
         Promise.resolve({ what, path: archive.path, ...member }),
       );
     }

@@ -466,6 +466,34 @@ describe('registries that err or lie', () => {
     await store[Symbol.asyncDispose]();
   });
 
+  test('a registry that gives nothing holds up only its own image, whatever layers it claims to bring', async () => {
+    const silent: Answer = (_request, response) => {
+      response.writeHead(200, { 'content-length': blob.length });
+      response.write(blob.subarray(0, 100));
+    };
+    const stuck = await pullFrom({ ...imageFiles(layer, blob), [blobUrl]: silent }, { layersAtOnce: 1 });
+    await waitFor('the silent download', { timeoutMs: 5_000, intervalMs: 5 }, () =>
+      stuck.requests.some(({ url }) => url === blobUrl),
+    );
+    const { url } = await serve(imageFiles(layer, blob));
+    const image = await stuck.store.pull(`${url.slice('http://'.length)}/library/served`);
+    expect(image.layers).toHaveLength(1);
+    await stuck.store[Symbol.asyncDispose]();
+    await expect(stuck.pull).rejects.toMatchObject({ reason: 'Canceled' });
+  });
+
+  test('a layer that claims to be larger than any may be is not begun', async () => {
+    const { store, requests, pull } = await pullFrom(imageFiles(layer, blob), {
+      uncompressedBytesMax: 50_000,
+    });
+    await expect(pull).rejects.toMatchObject({
+      reason: 'Invalid',
+      message: expect.stringMatching(/larger than 50000/),
+    });
+    expect(requests.some(({ url }) => url === blobUrl)).toBe(false);
+    await store[Symbol.asyncDispose]();
+  });
+
   test('a server error is tried again', async () => {
     let tries = 0;
     const files = imageFiles(layer, blob);

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyedMutex } from '@hypernetes/foundation/lifecycle';
@@ -9,7 +10,7 @@ const extension = '.squashfs';
 const partAgeMsMax = 24 * 3_600_000;
 
 /** At most so many pieces of work at a time. */
-class Slots {
+export class Slots {
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
@@ -32,6 +33,7 @@ class Slots {
 
 export interface LayerFolderOptions {
   readonly folder: string;
+  /** Built at the same time, over all images. */
   readonly layersAtOnce: number;
   readonly uncompressedBytesMax: number;
 }
@@ -40,6 +42,7 @@ export interface LayerFolderOptions {
 export class LayerFolder {
   readonly #options: LayerFolderOptions;
   readonly #sizes = new Map<string, number>();
+  readonly #fetching = new KeyedMutex();
   readonly #building = new KeyedMutex();
   readonly #slots: Slots;
   /** Layers of images that are not recorded yet: collecting must leave them alone. */
@@ -65,31 +68,46 @@ export class LayerFolder {
       : { diffId, path: this.#path(diffId), fsType: 'squashfs', sizeBytes };
   }
 
-  /** Makes a layer unless it is here: `fetch` brings the archive (to the given path, if it has to come over the network). */
+  /** Larger archives than this cannot be layers that are allowed. */
+  get archiveBytesMax(): number {
+    return this.#options.uncompressedBytesMax;
+  }
+
+  /**
+   * Makes a layer unless it is here: `fetch` brings the archive (to the given path, if it has to come over the network). `source` names where
+   * from: those who want it from there wait for one fetch, others do not, for what a manifest promises may never come.
+   */
   async ensure(
     diffId: string,
+    source: string,
     fetch: (partPath: string) => Promise<LayerArchive>,
     signal?: AbortSignal,
   ): Promise<void> {
-    await this.#building.run(diffId, async () => {
+    await this.#fetching.run(source, async () => {
       if (this.#sizes.has(diffId)) return;
-      await this.#slots.run(async () => {
-        signal?.throwIfAborted();
-        const partPath = join(this.#downloads, diffId.slice('sha256:'.length));
-        const archive = await fetch(partPath);
-        try {
-          const sizeBytes = await buildLayer({
-            archive,
-            diffId,
-            targetPath: this.#path(diffId),
-            uncompressedBytesMax: this.#options.uncompressedBytesMax,
-            ...(signal === undefined ? {} : { signal }),
-          });
-          this.#sizes.set(diffId, sizeBytes);
-        } finally {
-          await rm(partPath, { force: true });
-        }
+      signal?.throwIfAborted();
+      const partPath = join(this.#downloads, createHash('sha256').update(source).digest('hex'));
+      const archive = await fetch(partPath);
+      try {
+        await this.#building.run(diffId, () => this.#build(diffId, archive, signal));
+      } finally {
+        await rm(partPath, { force: true });
+      }
+    });
+  }
+
+  async #build(diffId: string, archive: LayerArchive, signal?: AbortSignal): Promise<void> {
+    if (this.#sizes.has(diffId)) return;
+    await this.#slots.run(async () => {
+      signal?.throwIfAborted();
+      const sizeBytes = await buildLayer({
+        archive,
+        diffId,
+        targetPath: this.#path(diffId),
+        uncompressedBytesMax: this.#options.uncompressedBytesMax,
+        ...(signal === undefined ? {} : { signal }),
       });
+      this.#sizes.set(diffId, sizeBytes);
     });
   }
 

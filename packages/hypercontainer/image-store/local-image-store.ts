@@ -13,6 +13,7 @@ import { RegistryHttp } from './registry-http.ts';
 import { pullImage } from './registry-pull.ts';
 
 const log = createLogger('hypercontainer:image-store');
+const layersAtOnceDefault = 3;
 const temporaryFolderName = 'tmp';
 
 export interface ImageStoreOptions {
@@ -24,7 +25,7 @@ export interface ImageStoreOptions {
   readonly insecureRegistries?: readonly string[];
   /** As in images: amd64 (default), arm64. */
   readonly architecture?: string;
-  /** Layers downloaded and built at the same time, over all pulls; default 3. */
+  /** Layers downloaded at the same time per pull, and built at the same time over all pulls; default 3. */
   readonly layersAtOnce?: number;
   /** A layer larger than this when uncompressed is refused; default 32 GiB. */
   readonly uncompressedBytesMax?: number;
@@ -144,6 +145,7 @@ class LocalImageStore implements ImageStore {
       layers: this.#layers,
       architecture: this.#architecture,
       attempts: this.#options.attempts ?? 4,
+      downloadsAtOnce: this.#options.layersAtOnce ?? layersAtOnceDefault,
     };
     try {
       await pullImage(context, reference, { ...options, signal }, async (image) => {
@@ -222,7 +224,7 @@ export async function createImageStore(options: ImageStoreOptions): Promise<Imag
   const index = await ImageIndex.open(options.dataDir);
   const layers = await LayerFolder.open({
     folder: join(options.dataDir, 'layers'),
-    layersAtOnce: options.layersAtOnce ?? 3,
+    layersAtOnce: options.layersAtOnce ?? layersAtOnceDefault,
     uncompressedBytesMax: options.uncompressedBytesMax ?? 32 * 2 ** 30,
   });
   return new LocalImageStore(options, index, layers);

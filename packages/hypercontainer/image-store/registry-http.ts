@@ -103,6 +103,8 @@ function redirected(request: HttpRequest, location: string): HttpRequest {
     throw unavailable(request.url, `redirects to ${url.protocol}//${url.host}, which is not followed`);
   }
   if (url.host === request.url.host) return { ...request, url };
+  if (request.body !== undefined)
+    throw unavailable(request.url, `redirects what it was sent to ${url.host}, which is not followed`);
   // Another host must not see the credentials; storage services even refuse requests that carry them.
   const { authorization: _, ...headers } = request.headers ?? {};
   return { ...request, url, headers };

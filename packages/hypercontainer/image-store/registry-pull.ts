@@ -1,7 +1,7 @@
 import { PlatformError, isPlatformError, toPlatformError } from '@hypernetes/foundation/errors';
 import type { NewImage } from './image-index.ts';
 import type { PullOptions } from './image-store.ts';
-import type { LayerFolder } from './layer-folder.ts';
+import { Slots, type LayerFolder } from './layer-folder.ts';
 import {
   parseImageConfig,
   parseManifest,
@@ -23,6 +23,8 @@ export interface PullContext {
   readonly layers: LayerFolder;
   readonly architecture: string;
   readonly attempts: number;
+  /** Downloaded at the same time, for one image: a registry that gives nothing holds up its own images only. */
+  readonly downloadsAtOnce: number;
 }
 
 interface ResolvedImage {
@@ -75,6 +77,13 @@ class EndpointPull {
     checkImage(this.#what, manifest.layers, config, this.#context.architecture);
     if (manifest.layers.some(unsupported)) {
       throw new PlatformError('Unimplemented', `${this.#what}: encrypted layers are not supported`);
+    }
+    const tooLarge = manifest.layers.find((layer) => layer.sizeBytes > this.#context.layers.archiveBytesMax);
+    if (tooLarge !== undefined) {
+      throw new PlatformError(
+        'Invalid',
+        `${this.#what}: layer ${tooLarge.digest} of ${tooLarge.sizeBytes} bytes is larger than ${this.#context.layers.archiveBytesMax}`,
+      );
     }
     return { digest: first.digest, manifest, config };
   }
@@ -168,7 +177,7 @@ export async function pullImage(
   );
   const others = context.endpoints.filter((other) => other !== endpoint);
   await context.layers.holding(image.config.diffIds, async () => {
-    await pullLayers(context, image, options, async (layer, path, onBytes) => {
+    await pullLayers(context, image, endpoint.url, options, async (layer, path, onBytes) => {
       await firstThatWorks(what, [endpoint, ...others], options.signal, async (from) => {
         const source = from === endpoint ? pull : open(from, 1);
         await source.download(layer, path, onBytes);
@@ -183,10 +192,12 @@ type Download = (layer: Descriptor, path: string, onBytes: (count: number) => vo
 async function pullLayers(
   context: PullContext,
   image: ResolvedImage,
+  registry: URL,
   options: PullOptions,
   download: Download,
 ): Promise<void> {
   const { layers } = image.manifest;
+  const slots = new Slots(context.downloadsAtOnce);
   const missing = image.config.diffIds.filter((diffId) => context.layers.find(diffId) === undefined);
   const totalBytes = layers.reduce(
     (sum, layer, index) => sum + (missing.includes(image.config.diffIds[index] ?? '') ? layer.sizeBytes : 0),
@@ -197,13 +208,16 @@ async function pullLayers(
     layers.map(async (layer, index) => {
       const diffId = image.config.diffIds[index] ?? '';
       const fetch = async (path: string) => {
-        await download(layer, path, (count) => {
-          downloadedBytes += count;
-          options.onProgress?.({ downloadedBytes, totalBytes });
+        await slots.run(async () => {
+          options.signal?.throwIfAborted();
+          await download(layer, path, (count) => {
+            downloadedBytes += count;
+            options.onProgress?.({ downloadedBytes, totalBytes });
+          });
         });
         return { what: `layer ${layer.digest}`, path, offset: 0, sizeBytes: layer.sizeBytes };
       };
-      await context.layers.ensure(diffId, fetch, options.signal);
+      await context.layers.ensure(diffId, `${registry.href} ${layer.digest}`, fetch, options.signal);
     }),
   );
   const failures = results.flatMap((result) =>

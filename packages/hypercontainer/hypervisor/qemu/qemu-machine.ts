@@ -88,20 +88,20 @@ export class QemuMachine implements Machine {
     }
   }
 
-  async unplugDisk(address: DiskAddress): Promise<void> {
+  async unplugDisk(address: DiskAddress, timeoutMs = unplugTimeoutMs): Promise<void> {
     const { node, device } = names(address);
     const monitor = await this.connectMonitor();
     const deleted = monitor.waitForEvent(
       (event) => event.name === 'DEVICE_DELETED' && event.data['device'] === device,
       `unplug of ${device} from ${this.record.name}`,
-      unplugTimeoutMs,
+      timeoutMs,
     );
+    deleted.catch(() => undefined);
     const plugged = await ignoring('not found', async () => {
       await monitor.execute('device_del', { id: device });
       return true;
     });
     if (plugged === true) await deleted;
-    else deleted.catch(() => undefined);
     await ignoring('Failed to find node', () => monitor.execute('blockdev-del', { 'node-name': node }));
   }
 
@@ -142,8 +142,11 @@ export class QemuMachine implements Machine {
 
   /** The monitor's connection, made when there is none. Unavailable when the machine has ended. */
   async connectMonitor(signal?: AbortSignal): Promise<QmpClient> {
-    const present = await this.#monitor?.catch(() => undefined);
+    const before = this.#monitor;
+    const present = await before?.catch(() => undefined);
     if (present !== undefined && !present.closed) return present;
+    // A monitor serves one connection at a time: of several who find none one connects, and the others wait for that.
+    if (this.#monitor !== before) return await this.connectMonitor(signal);
     if (!this.isAlive()) {
       this.markExited();
       throw new PlatformError('Unavailable', `machine ${this.record.name} has ended`);
