@@ -1,17 +1,18 @@
 import { readdir, stat } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { run } from '@hypernetes/foundation/process';
+import { installationAt } from '../../apps/hypernetes/config/installation.ts';
 import { TestInstallation } from '../fixtures/installation.ts';
 import { busyboxPod } from '../e2e/_cluster.ts';
 
-/** What an installation could leave on a host. */
-async function inventory(): Promise<Readonly<Record<string, readonly string[]>>> {
+/** What an installation could leave on a host; objects of other installations (their prefix says so) come and go by themselves. */
+async function inventory(prefix: string): Promise<Readonly<Record<string, readonly string[]>>> {
   const lines = async (command: string, args: readonly string[]): Promise<readonly string[]> =>
     (await run(command, args)).stdout
       .toString()
       .split('\n')
       .map((line) => line.replace(/^\d+: /, '').trim())
-      .filter((line) => line !== '')
+      .filter((line) => line !== '' && !isOfAnother(line, prefix))
       .sort();
   return {
     namespaces: await lines('ip', ['netns', 'list']),
@@ -23,6 +24,11 @@ async function inventory(): Promise<Readonly<Record<string, readonly string[]>>>
   };
 }
 
+function isOfAnother(line: string, prefix: string): boolean {
+  const named = /\b(hn[0-9a-f]{0,4})(?:-|u)[0-9a-z]+/.exec(line);
+  return named !== null && named[1] !== prefix;
+}
+
 async function processesNaming(text: string): Promise<readonly string[]> {
   const all = (await run('ps', ['-eo', 'pid,args'])).stdout.toString().split('\n');
   return all.filter((line) => line.includes(text) && !line.includes(' ps -eo'));
@@ -30,11 +36,13 @@ async function processesNaming(text: string): Promise<readonly string[]> {
 
 describe('up, status, doctor, down, down --purge', () => {
   let installation: TestInstallation;
+  let prefix = '';
   let before: Awaited<ReturnType<typeof inventory>>;
 
   beforeAll(async () => {
-    before = await inventory();
     installation = await TestInstallation.create(['--registry-mirror', `docker.io=${inject('registryUrl')}`]);
+    prefix = installationAt(installation.dataDir).instancePrefix;
+    before = await inventory(prefix);
   });
 
   afterAll(async () => {
@@ -98,7 +106,7 @@ describe('up, status, doctor, down, down --purge', () => {
   it('down --purge leaves nothing behind', async () => {
     await installation.run(['down', '--purge']);
     expect(await processesNaming(installation.dataDir)).toEqual([]);
-    expect(await inventory()).toEqual(before);
+    expect(await inventory(prefix)).toEqual(before);
     await expect(stat(installation.dataDir)).rejects.toThrow('ENOENT');
   });
 });
