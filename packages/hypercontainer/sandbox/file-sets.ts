@@ -4,6 +4,7 @@ import { open, readdir, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { watch, type FSWatcher } from 'node:fs';
 import { PlatformError } from '@hypernetes/foundation/errors';
+import { KeyedMutex } from '@hypernetes/foundation/lifecycle';
 import type { Logger } from '@hypernetes/foundation/logging';
 import { File } from '@hypernetes/proto/hyperstart';
 import type { GuestAgent } from '../guest-agent/index.ts';
@@ -15,6 +16,7 @@ const folderFilesMax = 4096;
 const pieceBytes = 512 << 10;
 const pushTimeoutMs = 20_000;
 const settleMs = 50;
+const retryMs = 5_000;
 
 /** Reads what a set holds now: a folder of the kubelet's (following its ..data link) or one file. */
 export async function collectFiles(set: PushedFiles): Promise<File[]> {
@@ -57,6 +59,8 @@ export class FileSetSync implements Disposable {
   readonly #watchers = new Map<string, FSWatcher>();
   readonly #digests = new Map<string, string>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
+  /** Pushes of one set in their order: what was read first must not be taken for what is there last. */
+  readonly #pushing = new KeyedMutex();
   #generation = BigInt(Date.now()) * 1000n;
 
   constructor(agent: GuestAgent, log: Logger) {
@@ -66,6 +70,10 @@ export class FileSetSync implements Disposable {
 
   /** Pushes the set when the guest's copy differs from what was pushed last. */
   async push(set: PushedFiles): Promise<void> {
+    await this.#pushing.run(set.setId, () => this.#push(set));
+  }
+
+  async #push(set: PushedFiles): Promise<void> {
     const files = await collectFiles(set);
     const digest = digestOf(files);
     if (this.#digests.get(set.setId) === digest) return;
@@ -127,14 +135,16 @@ export class FileSetSync implements Disposable {
     this.#digests.delete(setId);
   }
 
-  #changed(set: PushedFiles): void {
+  #changed(set: PushedFiles, delayMs = settleMs): void {
     clearTimeout(this.#timers.get(set.setId));
     const timer = setTimeout(() => {
       this.#timers.delete(set.setId);
       this.push(set).catch((error: unknown) => {
-        this.#log.warn({ err: error, path: set.hostPath }, 'changed volume folder was not pushed');
+        if (!this.#watchers.has(set.setId)) return;
+        this.#log.warn({ err: error, path: set.hostPath }, 'changed volume folder was not pushed yet');
+        this.#changed(set, retryMs);
       });
-    }, settleMs);
+    }, delayMs);
     timer.unref();
     this.#timers.set(set.setId, timer);
   }

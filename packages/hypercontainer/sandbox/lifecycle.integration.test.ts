@@ -5,6 +5,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { sleep, waitFor } from '@hypernetes/foundation/lifecycle';
 import { SandboxFixture } from './testing/sandbox-fixture.ts';
 
+const execs = 60;
+
 let fixture: SandboxFixture;
 
 beforeAll(async () => {
@@ -103,4 +105,48 @@ test('a log that cannot be opened holds up neither the start of the service nor 
   expect((await numbers()).findIndex((number, index) => number !== index + 1)).toBe(-1);
   for (const sandbox of service.listSandboxes()) await service.removeSandbox(sandbox.id);
   expect(await folders()).toEqual([]);
+});
+
+test('execs leave no open file in the guest, and none here', async () => {
+  await using service = await fixture.open();
+  const sandboxId = await service.runSandbox(fixture.sandboxConfig('execs'));
+  const container = await service.createContainer(
+    sandboxId,
+    fixture.containerConfig('app', ['sleep', '1000']),
+  );
+  await service.startContainer(container);
+  // All open files of the guest's kernel, its first process among them (proc_sys_fs(5)).
+  const openFiles = async (): Promise<number> => {
+    const session = await service.exec(container, {
+      command: ['cat', '/proc/sys/fs/file-nr'],
+      tty: false,
+      stdin: false,
+    });
+    const chunks: Buffer[] = [];
+    for await (const chunk of session.stdout) chunks.push(chunk as Buffer);
+    await session.exit;
+    return Number(Buffer.concat(chunks).toString().split('\t')[0]);
+  };
+  const before = await openFiles();
+  const hereBefore = (await readdir('/proc/self/fd')).length;
+  for (let count = 0; count < execs; count++) {
+    const session = await service.exec(container, {
+      command: ['cat'],
+      tty: count % 2 === 1,
+      stdin: true,
+    });
+    session.stdout.resume();
+    session.stderr?.resume();
+    session.stdin?.end();
+    if (count % 2 === 1) await session.close();
+    else expect(await session.exit).toBe(0);
+  }
+  // The kernel counts in batches per processor.
+  await waitFor(
+    'no more open files than before',
+    { timeoutMs: 10_000, intervalMs: 200 },
+    async () => (await openFiles()) < before + execs / 2,
+  );
+  expect((await readdir('/proc/self/fd')).length).toBeLessThan(hereBefore + 10);
+  await service.removeSandbox(sandboxId);
 });
