@@ -87,6 +87,20 @@ describe('who is asking', () => {
     }
   });
 
+  test('what cannot be parsed is 400, whoever sends it', async () => {
+    const malformed = [
+      { path: '//', headers: {} },
+      { path: '/api/v1/namespaces/%zz', headers: {} },
+      { path: '/version', headers: { 'impersonate-user': 'x', 'impersonate-extra-%zz': 'y' } },
+    ];
+    for (const { path, headers } of malformed) {
+      expect((await server.get(path, { as: 'nobody', headers })).body).toMatchObject({
+        code: 400,
+        reason: 'BadRequest',
+      });
+    }
+  });
+
   test('a bad token is 401', async () => {
     for (const token of ['nonsense', 'a.b.c']) {
       expect((await server.get('/version', { as: { token } })).body).toMatchObject({

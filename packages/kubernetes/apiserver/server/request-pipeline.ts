@@ -13,7 +13,7 @@ import { sendValue, type HttpRequest, type HttpResponse } from '../http/responde
 import { forbidden, toStatus } from '../http/status-error.ts';
 import type { UpgradeProxy } from '../proxy/upgrade-proxy.ts';
 import type { ResourceHandler } from '../rest/resource-handler.ts';
-import { statusError } from '../../api/index.ts';
+import { badRequest, statusError } from '../../api/index.ts';
 import type { PathHandler } from './path-handler.ts';
 import type { RequestMetrics } from './request-metrics.ts';
 
@@ -45,7 +45,7 @@ export class RequestPipeline implements Disposable {
     const { signal } = gone;
     let info: RequestInfo | undefined;
     try {
-      const url = new URL(request.url ?? '/', 'https://server');
+      const url = parseUrl(request.url);
       info = parseRequestInfo(request.method ?? 'GET', url.pathname, url.searchParams);
       const user = await this.#identify(request, socket);
       await this.#authorize(user, info);
@@ -80,7 +80,7 @@ export class RequestPipeline implements Disposable {
   async handleUpgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer): Promise<void> {
     socket.on('error', () => undefined);
     try {
-      const url = new URL(request.url ?? '/', 'https://server');
+      const url = parseUrl(request.url);
       const info = parseRequestInfo(request.method ?? 'GET', url.pathname, url.searchParams);
       const user = await this.#identify(request, socket);
       await this.#authorize(user, info);
@@ -188,6 +188,14 @@ function attributesOf(info: ResourceRequest): AccessAttributes {
   };
 }
 
+function parseUrl(text = '/'): URL {
+  try {
+    return new URL(text, 'https://server');
+  } catch {
+    throw badRequest(`malformed path ${JSON.stringify(text)}`);
+  }
+}
+
 function listOf(request: HttpRequest, name: string): string[] {
   const value = request.headers[name];
   if (value === undefined) return [];
@@ -199,8 +207,16 @@ function extraOf(request: HttpRequest): Record<string, readonly string[]> {
   const prefix = 'impersonate-extra-';
   const names = Object.keys(request.headers).filter((name) => name.startsWith(prefix));
   return Object.fromEntries(
-    names.map((name) => [decodeURIComponent(name.slice(prefix.length)), listOf(request, name)]),
+    names.map((name) => [extraKeyOf(name.slice(prefix.length)), listOf(request, name)]),
   );
+}
+
+function extraKeyOf(encoded: string): string {
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    throw badRequest(`malformed header Impersonate-Extra-${encoded}`);
+  }
 }
 
 /** 403 in the words of the real server: who may not do what, where. */
