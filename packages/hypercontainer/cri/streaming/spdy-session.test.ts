@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Duplex } from 'node:stream';
+import { Duplex } from 'node:stream';
 import { expect, test } from 'vitest';
 import { duplexPair } from '../testing/duplex-pair.ts';
 import { encodeFrame, SpdyFrameParser, type SpdyFrame } from './spdy-frames.ts';
@@ -171,4 +171,25 @@ test('when the connection breaks, streams end with an error and nothing waits fo
   await session.closed;
   await failed;
   expect(() => session.openStream({})).toThrow();
+});
+
+test('a peer that asks without end and reads nothing is not read any more', async () => {
+  let unsent = 0;
+  const transport: Duplex = new Duplex({
+    read: () => undefined,
+    // Nothing is ever taken.
+    write: () => undefined,
+  });
+  const session = new SpdySession(transport, { role: 'server' });
+  const ping = encodeFrame({ type: 'ping', id: 1 });
+  const pings = Buffer.concat(Array.from({ length: 5_000 }, () => ping));
+  for (let round = 0; round < 60; round++) {
+    transport.push(pings);
+    await new Promise((resolve) => setImmediate(resolve));
+    unsent = transport.writableLength;
+  }
+  expect(unsent).toBeGreaterThan(1 << 19);
+  expect(unsent).toBeLessThan(3 << 19);
+  transport.destroy();
+  await session.closed;
 });

@@ -17,6 +17,8 @@ const defaultWindowBytes = 64 << 10;
 const windowBytesMax = 0x7fff_ffff;
 const streamsMax = 2_000;
 const finishTimeoutMs = 1_000;
+/** A peer that does not read is not read either beyond this: every ping and every stream it opens asks for an answer. */
+const unsentBytesMax = 1 << 20;
 
 export interface SpdySessionOptions {
   readonly role: 'server' | 'client';
@@ -200,7 +202,10 @@ export class SpdySession implements AsyncDisposable {
       for await (const chunk of this.#transport.iterator({
         destroyOnReturn: false,
       }) as AsyncIterable<Buffer>) {
-        for (const frame of this.#parser.push(chunk)) await this.#receive(frame);
+        for (const frame of this.#parser.push(chunk)) {
+          await this.#receive(frame);
+          if (this.#transport.writableLength > unsentBytesMax) await this.#drained();
+        }
       }
     } catch (thrown) {
       // Broken by the peer's frames or by the network: either way it is over.
@@ -210,6 +215,20 @@ export class SpdySession implements AsyncDisposable {
     } finally {
       this.#end();
     }
+  }
+
+  async #drained(): Promise<void> {
+    const transport = this.#transport;
+    if (transport.destroyed || !transport.writableNeedDrain) return;
+    await new Promise<void>((resolve) => {
+      const settle = (): void => {
+        transport.off('drain', settle);
+        transport.off('close', settle);
+        resolve();
+      };
+      transport.on('drain', settle);
+      transport.on('close', settle);
+    });
   }
 
   #end(): void {
