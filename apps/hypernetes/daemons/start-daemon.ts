@@ -21,7 +21,7 @@ export async function startDaemon(
   const identity = await spawnDetached(
     process.execPath,
     ['--enable-source-maps', bundle, '--data-dir', installation.dataDir, name],
-    { logFile },
+    { logFile, env: { HN_LOG: process.env['HYPERNETES_DAEMON_LOG'] ?? 'info' } },
   );
   try {
     const outcome = await waitFor(
