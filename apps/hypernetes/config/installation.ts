@@ -9,6 +9,9 @@ import { readFileIfExists, writeFileAtomic } from '@hypernetes/foundation/files'
 export const defaultDataDir = '/var/lib/hypernetes';
 export const cacheDir = '/var/cache/hypernetes';
 
+/** ClusterIPs come from here; no Network may overlap it. */
+export const serviceCidr = '10.96.0.0/16';
+
 export type Accelerator = 'auto' | 'kvm' | 'tcg';
 
 /** What the user chose at the first `up`; kept in `<data dir>/config.json`, changed by giving the flag again. */

@@ -1,5 +1,5 @@
 import { startKubestackd } from '@hypernetes/kubestack/server';
-import type { Installation, Settings } from '../config/installation.ts';
+import { serviceCidr, type Installation, type Settings } from '../config/installation.ts';
 
 /** The tenant infrastructure service. */
 export async function runKubestackd(
@@ -11,6 +11,7 @@ export async function runKubestackd(
     runDir: installation.runDir,
     instancePrefix: installation.instancePrefix,
     socketPath: installation.kubestackSocket,
+    serviceCidr,
     hostServicePorts: [settings.apiPort],
   });
 }

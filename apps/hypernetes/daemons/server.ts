@@ -4,7 +4,13 @@ import { startApiServer, type KeyAndCertificate } from '@hypernetes/kubernetes/a
 import { startControllers } from '@hypernetes/kubernetes/controllers';
 import { startScheduler } from '@hypernetes/kubernetes/scheduler';
 import { join } from 'node:path';
-import { nodeAddress, repositoryRoot, type Installation, type Settings } from '../config/installation.ts';
+import {
+  nodeAddress,
+  repositoryRoot,
+  serviceCidr,
+  type Installation,
+  type Settings,
+} from '../config/installation.ts';
 import { preparePki } from '../setup/pki.ts';
 
 /** The control plane: API server with its store, controllers and scheduler; the last two are clients of the first like any other. */
@@ -18,7 +24,7 @@ export async function runServer(installation: Installation, settings: Settings):
       bindAddress: '0.0.0.0',
       port: settings.apiPort,
       advertiseAddress: nodeAddress(),
-      serviceCidr: '10.96.0.0/16',
+      serviceCidr,
       schemasPath: join(repositoryRoot(), 'build', 'schemas.json'),
       kubestackSocket: installation.kubestackSocket,
     }),
