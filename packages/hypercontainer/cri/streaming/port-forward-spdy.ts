@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { forwardConnection, parsePort, type OpenConnection } from './port-forward.ts';
+import { joinConnection, openConnection, parsePort, type OpenConnection } from './port-forward.ts';
 import { SpdySession, type SpdyStream } from './spdy-session.ts';
 
 export const portForwardProtocol = 'portforward.k8s.io';
@@ -20,15 +20,26 @@ function requestIdOf(stream: SpdyStream): string {
   return String(stream.headers['streamtype'] === 'error' ? stream.id : stream.id - 2);
 }
 
+/** Answers what went wrong, as the client is to read it; empty when nothing did. */
+async function forward(open: OpenConnection, data: SpdyStream): Promise<string> {
+  const port = parsePort(data.headers['port']);
+  if (port === undefined) {
+    data.reset();
+    return `invalid port ${JSON.stringify((data.headers['port'] ?? '').slice(0, 20))}`;
+  }
+  const connection = await openConnection(open, port);
+  if (typeof connection === 'string') {
+    data.destroy();
+    return connection;
+  }
+  await joinConnection(connection, data);
+  return '';
+}
+
 async function serve(open: OpenConnection, pair: { data: SpdyStream; error: SpdyStream }): Promise<void> {
-  const port = parsePort(pair.data.headers['port']);
-  const problem =
-    port === undefined
-      ? `invalid port ${JSON.stringify((pair.data.headers['port'] ?? '').slice(0, 20))}`
-      : await forwardConnection(open, port, pair.data);
-  if (port === undefined) pair.data.reset();
+  const problem = await forward(open, pair.data);
   pair.error.resume();
-  pair.error.end(problem ?? '');
+  pair.error.end(problem);
 }
 
 /** Serves port-forward on a SPDY connection until it ends: per connection an error stream and a data stream. */

@@ -1,6 +1,6 @@
 import { Duplex, type Readable, type Writable } from 'node:stream';
 import type { WebSocket } from 'ws';
-import { forwardConnection, type OpenConnection } from './port-forward.ts';
+import { joinConnection, openConnection, type OpenConnection } from './port-forward.ts';
 import { WebSocketChannels } from './web-socket-channels.ts';
 
 /** Port-forward over WebSocket channels; and SPDY carried in WebSocket messages, as kubectl does since 1.31. */
@@ -41,7 +41,10 @@ class ChannelDuplex extends Duplex {
   }
 }
 
-/** Serves the ports of the request, one connection each: per port a data and an error channel, both starting with the port number (2 bytes, low first). */
+/**
+ * Serves the ports of the request, one connection each: per port a data and an error channel. Both start with the port number (2 bytes, low first) once
+ * the connection is there; where there is none, only the error channel does, and goes on with why.
+ */
 export async function servePortForwardChannels(
   socket: WebSocket,
   request: { readonly ports: readonly number[]; readonly isBase64: boolean },
@@ -52,20 +55,37 @@ export async function servePortForwardChannels(
     isBase64: request.isBase64,
     readable: served.map((_port, index) => 2 * index),
   });
-  await Promise.all(
-    served.map(async (port, index) => {
-      const preamble = Buffer.alloc(2);
-      preamble.writeUInt16LE(port);
-      await ends.send(2 * index, preamble);
-      await ends.send(2 * index + 1, preamble);
-      const client = new ChannelDuplex(ends.input(2 * index), ends.output(2 * index));
-      client.on('error', () => undefined);
-      const leave = (): void => void client.destroy();
-      ends.signal.addEventListener('abort', leave, { once: true });
-      const problem = await forwardConnection(open, port, client);
-      ends.signal.removeEventListener('abort', leave);
-      if (problem !== undefined) await ends.send(2 * index + 1, Buffer.from(problem));
-    }),
-  ).catch(() => undefined);
+  await Promise.all(served.map((port, index) => serveChannel(ends, { port, index }, open))).catch(
+    () => undefined,
+  );
   await ends.close();
+}
+
+async function serveChannel(
+  ends: WebSocketChannels,
+  { port, index }: { readonly port: number; readonly index: number },
+  open: OpenConnection,
+): Promise<void> {
+  const [data, error] = [2 * index, 2 * index + 1];
+  const preamble = Buffer.alloc(2);
+  preamble.writeUInt16LE(port);
+  const connection = await openConnection(open, port);
+  if (typeof connection === 'string') {
+    await ends.send(error, preamble);
+    await ends.send(error, Buffer.from(connection));
+    return;
+  }
+  const client = new ChannelDuplex(ends.input(data), ends.output(data));
+  client.on('error', () => undefined);
+  const leave = (): void => void client.destroy();
+  ends.signal.addEventListener('abort', leave, { once: true });
+  try {
+    if (ends.signal.aborted) return; // the client left while the connection was made
+    await ends.send(data, preamble);
+    await ends.send(error, preamble);
+    await joinConnection(connection, client);
+  } finally {
+    ends.signal.removeEventListener('abort', leave);
+    connection.destroy();
+  }
 }

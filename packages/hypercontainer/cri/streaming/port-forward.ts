@@ -27,28 +27,23 @@ async function closing(stream: Duplex): Promise<void> {
   if (!stream.closed) await new Promise<void>((resolve) => stream.once('close', resolve));
 }
 
-/**
- * Joins a client's stream and a connection in the pod until both directions are over, or one side is gone. What the pod sent before it closed reaches
- * the client. Answers what went wrong, as the client is to read it; undefined when nothing did.
- */
-export async function forwardConnection(
-  open: OpenConnection,
-  port: number,
-  client: Duplex,
-): Promise<string | undefined> {
-  let connection: Duplex;
+/** Connects to the port, or says what is wrong as the client is to read it. */
+export async function openConnection(open: OpenConnection, port: number): Promise<Duplex | string> {
   try {
-    connection = await open(port);
+    const connection = await open(port);
+    connection.on('error', () => undefined); // a reset is how many connections end: each side sees it as the end of the other
+    return connection;
   } catch (thrown) {
-    client.destroy();
     return `error forwarding port ${port}: ${toPlatformError(thrown).message}`;
   }
-  connection.on('error', () => undefined); // a reset is how many connections end: each side sees it as the end of the other
+}
+
+/** Joins a client's stream and a connection in the pod until both directions are over, or one side is gone. What the pod sent before it closed reaches the client. */
+export async function joinConnection(connection: Duplex, client: Duplex): Promise<void> {
   const up = copy(client, connection).catch(() => connection.destroy());
   const down = copy(connection, client).catch(() => client.destroy());
   await Promise.race([down, closing(client)]);
   await Promise.race([up, closing(connection), closing(client)]);
   connection.destroy();
   client.destroy();
-  return undefined;
 }

@@ -341,6 +341,37 @@ describe('port-forward', () => {
     expect(received.get(1)).toEqual(number);
   });
 
+  test('WebSocket channels: the data channel begins when there is a connection, what came early is kept', async () => {
+    let connect = (): void => undefined;
+    const real = sandboxes.openConnection.bind(sandboxes);
+    sandboxes.openConnection = async (id, to) => {
+      await new Promise<void>((resolve) => (connect = resolve));
+      return await real(id, to);
+    };
+    const { socket } = await dialWebSocket(forwardUrl(), ['v4.channel.k8s.io']);
+    let echoed = '';
+    let messages = 0;
+    socket.on('message', (data) => {
+      messages += 1;
+      echoed += (data as Buffer).toString('latin1', 1);
+    });
+    socket.send(Buffer.from('\0early'));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(messages).toBe(0);
+    connect();
+    await waitFor('the echo', { timeoutMs: 2_000, intervalMs: 5 }, () => echoed.includes('early'));
+    socket.close();
+  });
+
+  test('WebSocket channels: where nobody listens only the error channel speaks', async () => {
+    const url = server.portForwardUrl({ sandboxId, ports: [1] });
+    const { closed } = await dialWebSocket(url, ['v4.channel.k8s.io']);
+    const received = await closed;
+    expect(received.get(0)).toBeUndefined();
+    expect(received.get(1)?.subarray(0, 2)).toEqual(Buffer.of(1, 0));
+    expect(received.get(1)?.toString('utf8', 2)).toBe('error forwarding port 1: connection refused');
+  });
+
   test('what the pod sent before it closed reaches the client', async () => {
     const sent = randomBytes(4 << 20);
     const closer = createServer(

@@ -31,6 +31,10 @@ export async function runHook(
       } else if (hook.httpGet !== undefined) {
         const port = resolvePort(target.container, hook.httpGet.port);
         const connection = await tools.connections.connect(target.sandboxId, port);
+        const leave = (): void => void connection.destroy();
+        inner.addEventListener('abort', leave, { once: true });
+        await connection.connected;
+        // Whatever it answers: a hook tells, it does not ask.
         await httpGet(httpRequestOf(hook.httpGet, target), connection, inner);
       }
     },

@@ -4,10 +4,16 @@ import type { Container } from '../kube-types.ts';
 import { PortForwardStream } from './port-forward-stream.ts';
 import { RuntimeUnreachable } from './runtime-unreachable.ts';
 
+/** A byte stream to a port of a pod's loopback. */
+export interface PodConnection extends Duplex {
+  /** Resolves when something in the pod has taken the connection; rejects with Unavailable when nothing listens. */
+  readonly connected: Promise<void>;
+}
+
 /** How the kubelet reaches what listens in a pod. */
 export interface PodConnections {
-  /** A byte stream to a port of the pod's loopback. Fails later, on the stream, when nothing listens. Throws RuntimeUnreachable. */
-  connect(sandboxId: string, port: number): Promise<Duplex>;
+  /** Has the runtime make a connection; answers when it has begun. Throws RuntimeUnreachable. */
+  connect(sandboxId: string, port: number): Promise<PodConnection>;
 }
 
 export function portForwardConnections(runtime: {

@@ -16,19 +16,20 @@ const chunkBytesMax = 64 << 10;
 /**
  * A connection to a port of a pod over the runtime's streaming server, as one byte stream. It is made from inside the pod, so the pod
  * needs no network path to its host. An error the pod's side reports (nothing listens) destroys the stream with Unavailable; losing the
- * runtime itself destroys it with RuntimeUnreachable.
+ * runtime itself destroys it with RuntimeUnreachable. What is written early waits for the connection.
  */
 export class PortForwardStream extends Duplex {
   readonly #socket: WebSocket;
   /** Each channel begins with the port number, two bytes, which is no content. */
   readonly #announced = new Set<number>();
-  #writeWaits: (() => void) | undefined;
+  /** Resolves when something in the pod has taken the connection; rejects with what destroyed the stream before that. */
+  readonly connected: Promise<void>;
 
   /** Resolves when the runtime has taken the session, which says nothing yet of the pod; RuntimeUnreachable when it does not. */
   static async open(url: string): Promise<PortForwardStream> {
     const stream = new PortForwardStream(url);
     await new Promise<void>((resolve, reject) => {
-      stream.once('established', resolve);
+      stream.#socket.once('open', resolve);
       stream.once('error', reject);
       stream.once('close', () => reject(new RuntimeUnreachable('port-forward stream: closed')));
     });
@@ -42,10 +43,12 @@ export class PortForwardStream extends Duplex {
       maxPayload: messageBytesMax,
       handshakeTimeout: handshakeMs,
     });
-    this.#socket.on('open', () => {
-      this.#writeWaits?.();
-      this.#writeWaits = undefined;
+    this.connected = new Promise((resolve, reject) => {
+      this.once('connected', resolve);
+      this.once('error', reject);
+      this.once('close', () => reject(new RuntimeUnreachable('port-forward stream: closed')));
     });
+    this.connected.catch(() => undefined); // who waits for it gets it all the same
     this.#socket.on('message', (message, isBinary) => this.#receive(toBuffer(message), isBinary));
     this.#socket.on('error', (cause) =>
       this.destroy(new RuntimeUnreachable(`port-forward stream: ${cause.message}`, cause)),
@@ -65,7 +68,7 @@ export class PortForwardStream extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
-    this.#whenOpen(() => {
+    const send = (): void => {
       for (let offset = 0; offset < chunk.length; offset += chunkBytesMax) {
         const part = chunk.subarray(offset, offset + chunkBytesMax);
         const last = offset + chunkBytesMax >= chunk.length;
@@ -73,17 +76,13 @@ export class PortForwardStream extends Duplex {
         this.#socket.send(message, last ? (error) => done(error ?? null) : () => undefined);
       }
       if (chunk.length === 0) done();
-    });
+    };
+    this.connected.then(send, done);
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#socket.terminate();
     done(error);
-  }
-
-  #whenOpen(work: () => void): void {
-    if (this.#socket.readyState === WebSocket.CONNECTING) this.#writeWaits = work;
-    else work();
   }
 
   #receive(message: Buffer, isBinary: boolean): void {
@@ -92,7 +91,8 @@ export class PortForwardStream extends Duplex {
     const content = message.subarray(1);
     if (!this.#announced.has(channel)) {
       this.#announced.add(channel);
-      if (this.#announced.size === 2) this.emit('established');
+      // The runtime names the port on the data channel only once it has the connection.
+      if (channel === dataChannel) this.emit('connected');
       if (content.length === 2) return;
     }
     if (channel === errorChannel) {

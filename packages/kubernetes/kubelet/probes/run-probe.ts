@@ -1,15 +1,12 @@
-import type { Duplex } from 'node:stream';
 import { isPlatformError, PlatformError, toPlatformError } from '@hypernetes/foundation/errors';
 import { withDeadline } from '@hypernetes/foundation/lifecycle';
 import type { Container, Probe } from '../kube-types.ts';
 import { checkGrpcHealth } from './grpc-health.ts';
 import { httpGet } from './http-get.ts';
-import { resolvePort, type PodConnections } from './pod-connections.ts';
+import { resolvePort, type PodConnection, type PodConnections } from './pod-connections.ts';
 import { RuntimeUnreachable } from './runtime-unreachable.ts';
 
 const outputCharactersMax = 10_240;
-/** A TCP connection that was not refused for this long is there: the pod's side reports a refusal at once. */
-const refusalMs = 500;
 
 export interface ProbeTarget {
   readonly containerId: string;
@@ -89,8 +86,6 @@ async function askNetwork(
   if (action === undefined) throw new PlatformError('Invalid', 'missing probe handler');
   const port = resolvePort(target.container, action.port);
   const connection = await tools.connections.connect(target.sandboxId, port);
-  // A refusal can come right behind the session, before anybody listens to the stream.
-  if (connection.errored !== null) throw connection.errored;
   try {
     return await withDeadline(
       'probe',
@@ -106,9 +101,10 @@ async function askNetwork(
 async function askConnection(
   probe: Probe,
   target: ProbeTarget,
-  connection: Duplex,
+  connection: PodConnection,
   signal: AbortSignal,
 ): Promise<string | undefined> {
+  await connectedWithin(connection, signal);
   if (probe.httpGet !== undefined) {
     const { status } = await httpGet(httpRequestOf(probe.httpGet, target), connection, signal);
     return status >= 200 && status < 400 ? undefined : `HTTP probe failed with statuscode: ${status}`;
@@ -116,8 +112,7 @@ async function askConnection(
   if (probe.grpc !== undefined) {
     return await checkGrpcHealth(connection, probe.grpc.service ?? '', signal);
   }
-  await stayOpen(connection, signal);
-  return undefined;
+  return undefined; // TCP: that there is a connection is all that was asked
 }
 
 export function httpRequestOf(
@@ -134,16 +129,11 @@ export function httpRequestOf(
   };
 }
 
-async function stayOpen(connection: Duplex, signal: AbortSignal): Promise<void> {
+async function connectedWithin(connection: PodConnection, signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(resolve, refusalMs);
-    connection.once('error', reject);
-    connection.once('end', () => reject(new PlatformError('Unavailable', 'connection closed')));
-    connection.once('data', () => resolve());
-    connection.once('close', () => clearTimeout(timer));
-    signal.addEventListener('abort', () => reject(new PlatformError('DeadlineExceeded', 'i/o timeout')), {
-      once: true,
-    });
+    const giveUp = (): void => reject(new PlatformError('DeadlineExceeded', 'i/o timeout'));
+    signal.addEventListener('abort', giveUp, { once: true });
+    connection.connected.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp));
   });
 }
 

@@ -199,12 +199,18 @@ describe('streams', () => {
 });
 
 describe('probes over the runtime', () => {
+  const accept = (socket: WebSocket): void => {
+    for (const channel of [0, 1]) socket.send(Buffer.of(channel, 80, 0));
+  };
+  const refuse = (socket: WebSocket): void => {
+    socket.send(Buffer.of(1, 80, 0));
+    socket.send(Buffer.concat([Buffer.of(1), Buffer.from('connection refused')]));
+    socket.close();
+  };
+
   async function listenPortForward(onConnection: (socket: WebSocket) => void): Promise<void> {
     const server = createServer();
-    new WebSocketServer({ server }).on('connection', (socket) => {
-      for (const channel of [0, 1]) socket.send(Buffer.of(channel, 80, 0));
-      onConnection(socket);
-    });
+    new WebSocketServer({ server }).on('connection', onConnection);
     cri.streamingUrl = `http://127.0.0.1:${await listen(server)}/portforward/token`;
   }
 
@@ -213,6 +219,7 @@ describe('probes over the runtime', () => {
   it('asks HTTP inside the pod', async () => {
     let asked = '';
     await listenPortForward((socket) => {
+      accept(socket);
       socket.on('message', (message: Buffer) => {
         asked += message.subarray(1).toString();
         if (!asked.endsWith('\r\n\r\n')) return;
@@ -228,11 +235,7 @@ describe('probes over the runtime', () => {
 
   it('takes a refused connection for a failure, and a runtime that is away for none', async () => {
     let refused = false;
-    await listenPortForward((socket) => {
-      if (!refused) return;
-      socket.send(Buffer.concat([Buffer.of(1), Buffer.from('connection refused')]));
-      socket.close();
-    });
+    await listenPortForward((socket) => (refused ? refuse : accept)(socket));
     await runPod({ readinessProbe: { tcpSocket: { port: 80 }, periodSeconds: 1, failureThreshold: 1 } });
     await untilStatus(isReady);
     const there = cri.streamingUrl;
@@ -242,5 +245,35 @@ describe('probes over the runtime', () => {
     refused = true;
     cri.streamingUrl = there;
     await untilStatus((status) => !isReady(status));
+  });
+
+  it('neither takes a slow refusal for a connection, nor a connection that never comes', async () => {
+    let answer: ((socket: WebSocket) => void) | undefined = refuse;
+    let asked = 0;
+    await listenPortForward((socket) => {
+      asked += 1;
+      const late = answer;
+      if (late !== undefined) setTimeout(() => late(socket), 700);
+    });
+    await runPod({ readinessProbe: { tcpSocket: { port: 80 }, periodSeconds: 1, timeoutSeconds: 1 } });
+    const askedAtLeast = async (count: number): Promise<void> => {
+      const from = asked;
+      await waitFor('probes', { timeoutMs: 6_000, intervalMs: 10 }, () => asked >= from + count);
+    };
+    const seen: boolean[] = [];
+    const look = async (): Promise<void> => {
+      await untilStatus((status) => {
+        seen.push(isReady(status));
+        return true;
+      });
+    };
+    await askedAtLeast(2);
+    await look();
+    answer = undefined;
+    await askedAtLeast(3);
+    await look();
+    expect(seen).toEqual([false, false]);
+    answer = accept;
+    await untilStatus(isReady);
   });
 });
