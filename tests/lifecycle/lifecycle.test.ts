@@ -21,6 +21,7 @@ async function inventory(prefix: string): Promise<Readonly<Record<string, readon
     tables: await lines('nft', ['list', 'tables']),
     mounts: await lines('cat', ['/proc/self/mounts']),
     run: (await readdir('/run')).sort(),
+    memory: (await readdir('/dev/shm')).filter((name) => name.startsWith(`${prefix}-`)),
   };
 }
 
