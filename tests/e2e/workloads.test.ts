@@ -72,12 +72,12 @@ spec:
   initContainers:
   - name: prepare
     image: busybox
-    command: ["sh", "-c", "echo prepared > /work/init && echo init ran"]
-    volumeMounts: [{name: work, mountPath: /work}]
+    command: ["sh", "-c", "echo prepared > /data/init && echo init ran"]
+    volumeMounts: [{name: work, mountPath: /data}]
   containers:
   - name: one
     image: busybox
-    command: ["sh", "-c", "while true; do date >> /work/ticks; sleep 1; done"]
+    command: ["sh", "-c", "while true; do date >> /data/ticks; sleep 1; done"]
     env:
     - {name: PLAIN, value: "plain-$(COLOR)"}
     - {name: COLOR, valueFrom: {configMapKeyRef: {name: settings, key: COLOR}}}
@@ -88,7 +88,7 @@ spec:
     envFrom: [{configMapRef: {name: settings}, prefix: CFG_}]
     resources: {requests: {cpu: 50m, memory: 32Mi}, limits: {cpu: 500m, memory: 64Mi}}
     volumeMounts:
-    - {name: work, mountPath: /work}
+    - {name: work, mountPath: /data}
     - {name: settings, mountPath: /etc/settings}
     - {name: keys, mountPath: /etc/keys, readOnly: true}
   - name: two
@@ -230,8 +230,8 @@ spec:
   containers:
   - name: main
     image: busybox
-    command: ["sh", "-c", "test -e /work/again && exit 0; touch /work/again; exit 7"]
-    volumeMounts: [{name: work, mountPath: /work}]
+    command: ["sh", "-c", "test -e /data/again && exit 0; touch /data/again; exit 7"]
+    volumeMounts: [{name: work, mountPath: /data}]
   volumes: [{name: work, emptyDir: {}}]
 `);
       await waitFor(
