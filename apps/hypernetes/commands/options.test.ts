@@ -37,5 +37,6 @@ it('another data directory has another instance prefix and its own run folder', 
   const other = installationAt('/tmp/x');
   expect(other.instancePrefix).toMatch(/^hn[0-9a-f]{4}$/);
   expect(other.runDir).toBe('/tmp/x/run');
+  expect(other.monitorUidBase).not.toBe(installationAt(undefined).monitorUidBase);
   expect(() => installationAt(`/${'x'.repeat(60)}`)).toThrow('too long');
 });

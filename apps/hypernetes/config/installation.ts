@@ -43,11 +43,14 @@ export interface Installation {
   readonly hyperdSocket: string;
   readonly kubestackSocket: string;
   readonly settingsPath: string;
+  /** Virtual machine monitors run as this user id plus their slot: a range of 10000 per installation, so that an escaped one is nobody in another. */
+  readonly monitorUidBase: number;
 }
 
 export function installationAt(dataDirOption: string | undefined): Installation {
   const dataDir = resolve(dataDirOption ?? process.env['HYPERNETES_DATA_DIR'] ?? defaultDataDir);
   const isDefault = dataDir === defaultDataDir;
+  const mark = createHash('sha256').update(dataDir).digest('hex').slice(0, 4);
   const runDir = isDefault ? '/run/hypernetes' : join(dataDir, 'run');
   // sun_path is 108 bytes (unix(7)); the longest socket name below the run folder has about 60.
   if (runDir.length > 48) {
@@ -63,11 +66,12 @@ export function installationAt(dataDirOption: string | undefined): Installation 
     podLogsDir: join(dataDir, 'pods-logs'),
     pkiDir: join(dataDir, 'pki'),
     cacheDir,
-    instancePrefix: isDefault ? 'hn' : `hn${createHash('sha256').update(dataDir).digest('hex').slice(0, 4)}`,
+    instancePrefix: isDefault ? 'hn' : `hn${mark}`,
     kubeconfigPath: join(dataDir, 'admin.kubeconfig'),
     hyperdSocket: join(runDir, 'hyperd.sock'),
     kubestackSocket: join(runDir, 'kubestack.sock'),
     settingsPath: join(dataDir, 'config.json'),
+    monitorUidBase: isDefault ? 200_000 : 1_000_000 + Number.parseInt(mark, 16) * 10_000,
   };
 }
 

@@ -13,5 +13,6 @@ export async function runHyperd(installation: Installation, settings: Settings):
     nodeName: nodeName(),
     accelerator: settings.accel,
     registryMirrors: settings.registryMirrors,
+    monitorUidBase: installation.monitorUidBase,
   });
 }

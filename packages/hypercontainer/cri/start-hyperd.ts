@@ -26,6 +26,8 @@ export interface HyperdOptions {
   /** Registry host to the base URL (or several, in order) asked before it. */
   readonly registryMirrors?: Readonly<Record<string, string | readonly string[]>>;
   readonly insecureRegistries?: readonly string[];
+  /** First user id of the virtual machine monitors; installations on one host must not share a range. Default 200000. */
+  readonly monitorUidBase?: number;
   /** Address the exec, attach and port-forward URLs are served on; default 127.0.0.1 and a free port. */
   readonly streamingAddress?: { readonly host: string; readonly port: number };
 }
@@ -78,6 +80,7 @@ export async function startHyperd(options: HyperdOptions): Promise<AsyncDisposab
         accelerator,
         images,
         infrastructure,
+        ...(options.monitorUidBase === undefined ? {} : { monitorUidBase: options.monitorUidBase }),
       }),
     );
     await sandboxes.recover();
