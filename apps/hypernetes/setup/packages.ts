@@ -22,6 +22,7 @@ export const runtimePackages: readonly DebianPackage[] = [
   { name: 'procps', purpose: 'sysctl' },
   { name: 'squashfs-tools', purpose: 'image layers' },
   { name: 'e2fsprogs', purpose: 'file systems of scratch disks and volumes' },
+  { name: 'xfsprogs', purpose: 'xfs on volumes' },
   { name: 'zstd', purpose: 'zstd image layers' },
   { name: 'cpio', purpose: 'guest initramfs' },
   { name: 'kmod', purpose: 'guest module dependencies' },
@@ -37,6 +38,7 @@ export const testPackages: readonly DebianPackage[] = [
   { name: 'protobuf-compiler', purpose: 'regenerating proto/generated' },
   { name: 'git', purpose: 'style checks read the tracked files' },
   { name: 'curl', purpose: 'requests from outside the cluster' },
+  { name: 'iputils-ping', purpose: 'reachability in network tests' },
   { name: 'python3', purpose: 'small servers in network tests' },
 ];
 
