@@ -6,7 +6,7 @@ import {
 import type { PlatformError } from '@hypernetes/foundation/errors';
 import type { Condition, EndpointSlice, Network, Service } from '../../client/index.ts';
 import { withCondition } from '../machinery/conditions.ts';
-import { readyTargets } from '../service-tables/service-entry.ts';
+import { servingTargets } from '../service-tables/service-entry.ts';
 
 /** Whether the service is to be reachable from outside by addresses of its own. */
 export function wantsAddresses({ metadata, spec }: Service): boolean {
@@ -35,7 +35,7 @@ export function loadBalancerRequest(
       name,
       protocol,
       port,
-      members: readyTargets(slices, name, protocol),
+      members: servingTargets(slices, name, protocol),
     })),
     affinityTimeoutS:
       spec?.sessionAffinity === 'ClientIP'

@@ -24,25 +24,29 @@ function byAddress(a: { address: string; port?: number }, b: { address: string; 
   return (a.port ?? 0) - (b.port ?? 0);
 }
 
-/** Ready endpoints of one port, each once, in a fixed order. */
-export function readyTargets(
+/** The ready endpoints of one port, each once, in a fixed order; where none is ready, those that still serve while they end. */
+export function servingTargets(
   slices: readonly EndpointSlice[],
   name: string,
   protocol: string,
 ): ServiceTarget[] {
-  const targets = new Map<string, ServiceTarget>();
+  const ready = new Map<string, ServiceTarget>();
+  const ending = new Map<string, ServiceTarget>();
   for (const slice of slices) {
     if (slice.addressType !== 'IPv4') continue;
     const port = portOf(slice, name, protocol);
     if (port === undefined) continue;
     for (const { addresses, conditions } of slice.endpoints) {
       const [address] = addresses;
+      if (address === undefined) continue;
       // discovery/v1: an unknown ready condition counts as ready.
-      if (address === undefined || conditions?.ready === false) continue;
-      targets.set(`${address}:${port}`, { address, port });
+      if (conditions?.ready !== false) ready.set(`${address}:${port}`, { address, port });
+      else if (conditions.serving === true && conditions.terminating === true) {
+        ending.set(`${address}:${port}`, { address, port });
+      }
     }
   }
-  return [...targets.values()].sort(byAddress);
+  return [...(ready.size > 0 ? ready : ending).values()].sort(byAddress);
 }
 
 function namedEndpoints(slices: readonly EndpointSlice[]): NamedEndpoint[] {
@@ -82,7 +86,7 @@ export function serviceEntry(
         name,
         protocol,
         port,
-        targets: isDns ? [{ address: gateway, port: 53 }] : readyTargets(slices, name, protocol),
+        targets: isDns ? [{ address: gateway, port: 53 }] : servingTargets(slices, name, protocol),
       }));
   return {
     key,
