@@ -475,3 +475,109 @@ describe('probes', () => {
     );
   });
 });
+
+describe('lifecycle hooks', () => {
+  const withHooks = (lifecycle: PodSpec['containers'][number]['lifecycle']): Partial<PodSpec> => ({
+    containers: [{ name: 'nginx', image: 'nginx', lifecycle: lifecycle ?? {} }],
+  });
+  const deletePod = async (gracePeriodSeconds: number): Promise<void> => {
+    await kube.delete(resources.pods, { namespace: 'default', name: 'web' }, { gracePeriodSeconds });
+  };
+  const gone = async (): Promise<void> => {
+    await waitFor('pod gone', { timeoutMs: 6_000, intervalMs: 10 }, async () => {
+      return (await kube.list(resources.pods)).items.length === 0;
+    });
+  };
+  const stops = (): string[] => cri.calls.filter((call) => call.startsWith('stopContainer'));
+
+  it('postStart runs in the container; one that fails has it killed and said', async () => {
+    let commands = 0;
+    cri.exec = (_container, command) => {
+      commands += 1;
+      expect(command).toEqual(['register']);
+      return { exitCode: commands === 1 ? 3 : 0, output: 'no luck' };
+    };
+    await createPod({
+      terminationGracePeriodSeconds: 1,
+      ...withHooks({ postStart: { exec: { command: ['register'] } } }),
+    });
+    await untilEvent('FailedPostStartHook', "command 'register' exited with 3: no luck");
+    await untilPod(
+      'restarted',
+      (pod) => isReady(pod) && pod.status?.containerStatuses?.[0]?.restartCount === 1,
+    );
+    expect([commands, stops().length]).toEqual([2, 1]);
+  });
+
+  it('preStop by command comes before the signal, which gets what is left of the grace period', async () => {
+    const stopsWhileHookRan: number[] = [];
+    cri.exec = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 1_200));
+      stopsWhileHookRan.push(stops().length);
+      return { exitCode: 0, output: '' };
+    };
+    await createPod(withHooks({ preStop: { exec: { command: ['drain'] } } }));
+    await untilPod('ready', isReady);
+    await deletePod(10);
+    await gone();
+    expect(stopsWhileHookRan).toEqual([0]);
+    expect(Number(/^stopContainer nginx (\d+)$/.exec(stops()[0] ?? '')?.[1])).toBeLessThan(10);
+  });
+
+  it('preStop that fails is said, and the container stops all the same', async () => {
+    cri.exec = () => ({ exitCode: 7, output: 'stuck' });
+    await createPod(withHooks({ preStop: { exec: { command: ['drain'] } } }));
+    await untilPod('ready', isReady);
+    await deletePod(5);
+    await gone();
+    await untilEvent('FailedPreStopHook', "command 'drain' exited with 7: stuck");
+    expect(stops()).toHaveLength(1);
+  });
+
+  it('preStop sleep waits, but never past the grace period; a forced deletion skips it', async () => {
+    await createPod(withHooks({ preStop: { sleep: { seconds: 1 } } }));
+    await untilPod('ready', isReady);
+    const began = Date.now();
+    await deletePod(10);
+    await gone();
+    expect(Date.now() - began).toBeGreaterThanOrEqual(1_000);
+    await createPod(withHooks({ preStop: { sleep: { seconds: 60 } } }));
+    await untilPod('ready', isReady);
+    await deletePod(1);
+    await gone();
+    await createPod(withHooks({ preStop: { sleep: { seconds: 60 } } }));
+    await untilPod('ready', isReady);
+    await deletePod(0);
+    await waitFor('runtime clean', { timeoutMs: 1_000, intervalMs: 10 }, () => cri.sandboxes.size === 0);
+  });
+});
+
+describe('imagePullSecrets', () => {
+  it('become the credentials of the pull, those of another registry do not', async () => {
+    const image = 'registry.example.org/team/app:v1';
+    cri.registry.add(image);
+    const auths = {
+      'registry.example.org/team': { auth: Buffer.from('ada:lovelace').toString('base64') },
+      'registry.example.net': { username: 'eve', password: 'x' },
+    };
+    const data = { '.dockerconfigjson': Buffer.from(JSON.stringify({ auths })).toString('base64') };
+    const type = 'kubernetes.io/dockerconfigjson';
+    await kube.create(resources.secrets, {
+      metadata: { name: 'pull', namespace: 'default' },
+      type,
+      data,
+    } as never);
+    await createPod({
+      imagePullSecrets: [{ name: 'missing' }, { name: 'pull' }],
+      containers: [
+        { name: 'app', image },
+        { name: 'open', image: 'nginx' },
+      ],
+    });
+    await untilPod('ready', isReady);
+    const pulls = cri.calls.filter((call) => call.startsWith('pullImage'));
+    const authOf = (name: string) => cri.pullAuth[pulls.indexOf(`pullImage ${name}`)];
+    expect(authOf(image)).toMatchObject({ username: 'ada', password: 'lovelace' });
+    expect(authOf('nginx')?.username ?? '').toBe('');
+  });
+});

@@ -172,6 +172,8 @@ test('attach joins the streams of the container', async () => {
 
 interface Channels {
   readonly socket: WebSocket;
+  /** What has come so far, by channel. */
+  readonly received: ReadonlyMap<number, readonly Buffer[]>;
   /** All that came on a channel, once the connection is closed. */
   readonly closed: Promise<Map<number, Buffer>>;
 }
@@ -189,7 +191,7 @@ async function dialWebSocket(url: string, protocols: readonly string[]): Promise
     );
   });
   await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
-  return { socket, closed };
+  return { socket, received, closed };
 }
 
 describe('exec over WebSocket', () => {
@@ -348,18 +350,14 @@ describe('port-forward', () => {
       await new Promise<void>((resolve) => (connect = resolve));
       return await real(id, to);
     };
-    const { socket } = await dialWebSocket(forwardUrl(), ['v4.channel.k8s.io']);
-    let echoed = '';
-    let messages = 0;
-    socket.on('message', (data) => {
-      messages += 1;
-      echoed += (data as Buffer).toString('latin1', 1);
-    });
+    const { socket, received } = await dialWebSocket(forwardUrl(), ['v4.channel.k8s.io']);
     socket.send(Buffer.from('\0early'));
     await new Promise((resolve) => setTimeout(resolve, 100));
-    expect(messages).toBe(0);
+    expect(received.size).toBe(0);
     connect();
-    await waitFor('the echo', { timeoutMs: 2_000, intervalMs: 5 }, () => echoed.includes('early'));
+    await waitFor('the echo', { timeoutMs: 2_000, intervalMs: 5 }, () =>
+      Buffer.concat(received.get(0) ?? []).includes('early'),
+    );
     socket.close();
   });
 

@@ -170,8 +170,65 @@ describe('logs', () => {
   });
 });
 
+describe('logs of others than the running container', () => {
+  it('of init containers, while they run and after; before the main one starts why it does not', async () => {
+    await kube.create<Pod>(resources.pods, {
+      metadata: { name: 'web', namespace: 'default' } as Pod['metadata'],
+      spec: {
+        nodeName: 'node1',
+        initContainers: [{ name: 'prepare', image: 'busybox' }],
+        containers: [{ name: 'nginx', image: 'nginx' }],
+      },
+    });
+    await untilStatus((status) => status?.initContainerStatuses?.[0]?.state?.running !== undefined);
+    await cri.log('prepare', 'preparing');
+    expect((await get('/containerLogs/default/web/prepare')).body).toBe('preparing\n');
+    expect(await get('/containerLogs/default/web/nginx')).toEqual({
+      status: 400,
+      body: 'container "nginx" in pod "web" is waiting to start: PodInitializing\n',
+    });
+    cri.exit('prepare', 0);
+    await untilStatus((status) => status?.phase === 'Running');
+    expect((await get('/containerLogs/default/web/prepare')).body).toBe('preparing\n');
+  });
+
+  it('before and after a restart: following ends with the container, each has its own', async () => {
+    await runPod();
+    await cri.log('nginx', 'first');
+    const following = get('/containerLogs/default/web/nginx?follow=true');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    cri.exit('nginx', 1);
+    await untilStatus((status) => status?.containerStatuses?.[0]?.restartCount === 1);
+    await cri.log('nginx', 'second');
+    expect((await following).body).toBe('first\n');
+    expect((await get('/containerLogs/default/web/nginx')).body).toBe('second\n');
+    expect((await get('/containerLogs/default/web/nginx?previous=true')).body).toBe('first\n');
+  });
+});
+
 describe('streams', () => {
-  it('joins the client with the runtime, bytes sent early included', async () => {
+  it('exec and attach into a container that does not run say so', async () => {
+    await kube.create<Pod>(resources.pods, {
+      metadata: { name: 'web', namespace: 'default' } as Pod['metadata'],
+      spec: { nodeName: 'node1', restartPolicy: 'Never', containers: [{ name: 'nginx', image: 'nginx' }] },
+    });
+    await untilStatus((status) => status?.phase === 'Running');
+    cri.exit('nginx', 0);
+    await untilStatus((status) => status?.phase === 'Succeeded');
+    for (const path of [
+      '/exec/default/web/nginx?command=ls&output=1',
+      '/attach/default/web/nginx?output=1',
+    ]) {
+      const said = await upgrade(path, 'is not running');
+      expect(said).toMatch(/^HTTP\/1\.1 400 /);
+      expect(said).toContain('container "nginx" of pod "web" is not running');
+    }
+  });
+
+  it.each([
+    ['exec', '/exec/default/web/nginx?command=ls&output=1'],
+    ['attach', '/attach/default/web/nginx?input=1&output=1'],
+  ])('%s joins the client with the runtime, bytes sent early included', async (_what, path) => {
     await runPod();
     let seen = '';
     const server = createServer();
@@ -184,7 +241,7 @@ describe('streams', () => {
       socket.on('error', () => undefined);
     });
     cri.streamingUrl = `http://127.0.0.1:${await listen(server)}/exec/token`;
-    const text = await upgrade('/exec/default/web/nginx?command=ls&output=1', 'echo early bytes');
+    const text = await upgrade(path, 'echo early bytes');
     expect(text).toMatch(/^HTTP\/1\.1 101 /);
     expect(seen).toBe('POST /exec/token v4');
   });
@@ -231,6 +288,30 @@ describe('probes over the runtime', () => {
     await runPod({ readinessProbe: { httpGet: { path: '/ready', port: 80 } } });
     await untilStatus(isReady);
     expect(asked).toMatch(/^GET \/ready HTTP\/1\.1\r\n/);
+  });
+
+  it('asks HTTP for hooks too: postStart before the pod is ready, preStop when it goes', async () => {
+    const asked: string[] = [];
+    await listenPortForward((socket) => {
+      accept(socket);
+      socket.on('message', (message: Buffer) => {
+        asked.push(message.toString('latin1', 1).split('\r\n', 1)[0] ?? '');
+        socket.send(
+          Buffer.concat([Buffer.of(0), Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')]),
+        );
+      });
+    });
+    await runPod({
+      lifecycle: {
+        postStart: { httpGet: { path: '/started', port: 80 } },
+        preStop: { httpGet: { path: 'stopping', port: 80 } },
+      },
+    });
+    await untilStatus(isReady);
+    expect(asked).toEqual(['GET /started HTTP/1.1']);
+    await kube.delete(resources.pods, { namespace: 'default', name: 'web' }, { gracePeriodSeconds: 5 });
+    await waitFor('pod gone', { timeoutMs: 5_000, intervalMs: 10 }, () => cri.sandboxes.size === 0);
+    expect(asked).toEqual(['GET /started HTTP/1.1', 'GET /stopping HTTP/1.1']);
   });
 
   it('takes a refused connection for a failure, and a runtime that is away for none', async () => {

@@ -45,7 +45,12 @@ export interface DoubleContainer {
   exitCode: number;
 }
 
-type Exec = (container: DoubleContainer, command: readonly string[]) => { exitCode: number; output: string };
+interface ExecResult {
+  readonly exitCode: number;
+  readonly output: string;
+}
+
+type Exec = (container: DoubleContainer, command: readonly string[]) => ExecResult | Promise<ExecResult>;
 
 /** A container runtime without containers: it keeps the records a real one would and does what the test tells it. */
 export class CriDouble implements AsyncDisposable {
@@ -306,8 +311,9 @@ export class CriDouble implements AsyncDisposable {
           ),
       })),
       reopenContainerLog: unary('reopen', () => ({})),
-      execSync: unary('exec', ({ containerId, cmd }: { containerId: string; cmd: string[] }) => {
-        const { exitCode, output } = this.exec(this.#container(containerId), cmd);
+      execSync: unary('exec', async ({ containerId, cmd }: { containerId: string; cmd: string[] }) => {
+        const container = this.#container(containerId);
+        const { exitCode, output } = await this.exec(container, cmd);
         return { exitCode, stdout: Buffer.from(output), stderr: Buffer.alloc(0) };
       }),
       exec: unary('exec', () => ({ url: this.streamingUrl })),
