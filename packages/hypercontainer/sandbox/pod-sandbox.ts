@@ -220,9 +220,10 @@ export class PodSandbox {
 
   async #letGo(): Promise<void> {
     this.#context.portals.leave(this.record.config.networkUid, this.record.id);
+    // The connection goes first: while it is up, output of a container nobody listens to any more would be refused, and lost.
+    await this.#agent?.[Symbol.asyncDispose]();
     for (const container of this.containers.values()) await container.close();
     this.containers.clear();
-    await this.#agent?.[Symbol.asyncDispose]();
     await this.#machine?.[Symbol.asyncDispose]();
     this.#agent = undefined;
     this.#machine = undefined;
