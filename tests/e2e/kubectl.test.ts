@@ -94,7 +94,7 @@ describe.each([...versions])('kubectl %s', (version, binary) => {
     ]);
     await kubectl.run(['delete', 'configmap', '-n', namespace, name]);
     await waiting.catch((error: unknown) => {
-      expect(String(error)).toContain('not found'); // it may be gone before the wait begins
+      expect(String(error)).toMatch(/not found|no matching resources/); // it may be gone before the wait begins
     });
     expect((await kubectl.try(['get', 'configmap', '-n', namespace, name])).stderr).toContain('NotFound');
   });

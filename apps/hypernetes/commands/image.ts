@@ -52,10 +52,21 @@ export function addImage(program: Command): void {
         async (client) =>
           await callUnary(client.listImages.bind(client), ListImagesRequest.fromPartial({}), 10_000),
       );
-      printList(images, options.json === true, {
-        REFERENCE: (item) => item.repoTags[0] ?? item.repoDigests[0] ?? '<none>',
-        ID: (item) => item.id.replace('sha256:', '').slice(0, 12),
-        SIZE: (item) => `${(Number(item.size) / 2 ** 20).toFixed(1)} MiB`,
+      if (options.json === true) {
+        printList(images, true, {});
+        return;
+      }
+      // One image may have several references: a row for each.
+      const rows = images.flatMap((item) =>
+        (item.repoTags.length > 0 ? item.repoTags : [item.repoDigests[0] ?? '<none>']).map((reference) => ({
+          reference,
+          item,
+        })),
+      );
+      printList(rows, false, {
+        REFERENCE: ({ reference }) => reference,
+        ID: ({ item }) => item.id.replace('sha256:', '').slice(0, 12),
+        SIZE: ({ item }) => `${(Number(item.size) / 2 ** 20).toFixed(1)} MiB`,
       });
     });
 
