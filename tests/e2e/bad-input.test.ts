@@ -115,7 +115,7 @@ describe('bad input', () => {
   volumes: [{name: data, cinder: {volumeID: ${volumeId}, fsType: ext4}}]`,
     });
 
-  it('a volume that does not exist, one in use, one with something else on it', async () => {
+  it('a volume that does not exist, one in use', async () => {
     const missing = randomUUID();
     await apply(withVolume('novolume', missing));
     await waitFor('the event', { timeoutMs: 60_000, intervalMs: 500 }, async () =>
